@@ -1,0 +1,1 @@
+"""The program: settings, layers, outputs. It composes components and creates nothing itself."""

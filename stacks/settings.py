@@ -1,0 +1,254 @@
+"""The settings of a stack: Pulumi configuration parsed into frozen models, every mistake reported at once.
+
+`python -m stacks.settings` writes the JSON Schemas that the head of each Pulumi.<stack>.yaml names.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+
+import pulumi
+from pavedpath import NatMode, Visibility
+from pavedpath.subnets import check_plan
+from pavedpath.workflows import ChecksWorkflow
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PROJECT = "pavedpath"
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMAS = ROOT / "stacks" / "schema"
+
+SlugStr = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+
+
+class RepositorySettings(_Model):
+    """One GitHub repository, as the shared stack makes it."""
+
+    description: str = ""
+    """One line about the repository."""
+    visibility: Visibility = Visibility.PRIVATE
+    """Who sees it."""
+    topics: tuple[SlugStr, ...] = ()
+    """Topics."""
+    approvals: Annotated[int, Field(ge=0, le=10)] = 1
+    """Approving reviews that a pull request needs."""
+    checks: Annotated[Mapping[str, str], Field(min_length=1)]
+    """Shell command of each required check, by job id."""
+
+    @model_validator(mode="after")
+    def _check_jobs(self) -> "RepositorySettings":
+        problems = [str(problem) for problem in ChecksWorkflow(self.checks).problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class NetworkSettings(_Model):
+    """The environment's VPC."""
+
+    cidr: str
+    """IPv4 range, /16 to /22, private."""
+    zones: tuple[str, ...]
+    """Names of 1 to 6 availability zones."""
+    nat: NatMode = NatMode.ONE
+    """How private subnets reach the internet."""
+
+    @model_validator(mode="after")
+    def _check_plan(self) -> "NetworkSettings":
+        problems = [str(problem) for problem in check_plan(self.cidr, self.zones)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class ImagesSettings(_Model):
+    """The environment's image registry."""
+
+    repositories: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the image repositories, for example storefront/api."""
+    keep_images: Annotated[int, Field(ge=1)] = 30
+    """Tagged images that each keeps."""
+    keep_untagged_days: Annotated[int, Field(ge=1)] = 7
+    """Days until an untagged image goes."""
+
+
+class DeploymentSettings(_Model):
+    """How one repository deploys to this environment."""
+
+    branches: Annotated[tuple[str, ...], Field(min_length=1)] = ("main",)
+    """Patterns of the branches that may deploy."""
+    wait_timer_minutes: Annotated[int, Field(ge=0, le=43_200)] = 0
+    """Minutes that a deployment waits before it starts."""
+
+
+class ApplicationSettings(_Model):
+    """One application, deployed as a Helm release into a namespace of its own name."""
+
+    repository: str
+    """Name of the GitHub repository whose jobs deploy it."""
+    chart: str
+    """Directory of the chart, from the project's root."""
+    secrets: bool = True
+    """Whether etc/helm_values/<application>/<environment>.secrets.yaml belongs to it."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
+    """Seconds that a revision may take to become ready before it is rolled back."""
+
+
+class SharedSettings(_Model):
+    """Settings of the stack shared: what all environments have in common."""
+
+    owner: SlugStr
+    """Team that answers for the stack; a tag of every resource."""
+    organization: str
+    """GitHub organisation."""
+    repositories: Annotated[Mapping[str, RepositorySettings], Field(min_length=1)]
+    """Repositories by name."""
+
+
+class EnvironmentSettings(_Model):
+    """Settings of an environment's stack."""
+
+    owner: SlugStr
+    """Team that answers for the stack; a tag of every resource."""
+    organization: str
+    """GitHub organisation."""
+    network: NetworkSettings
+    images: ImagesSettings
+    deployments: Annotated[Mapping[str, DeploymentSettings], Field(min_length=1)]
+    """Repositories that deploy to this environment, by name; the shared stack owns them."""
+    applications: Mapping[str, ApplicationSettings]
+    """Applications by name."""
+
+    @model_validator(mode="after")
+    def _check_applications(self) -> "EnvironmentSettings":
+        unknown = {
+            name: application.repository
+            for name, application in self.applications.items()
+            if application.repository not in self.deployments
+        }
+        if unknown:
+            raise ValueError(
+                f"applications {unknown} name repositories that do not deploy here;"
+                f" deployments: {sorted(self.deployments)}"
+            )
+        return self
+
+
+SettingsT = TypeVar("SettingsT", SharedSettings, EnvironmentSettings)
+Environment = Literal["dev", "prod"]
+ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
+MODELS: dict[str, type[SharedSettings] | type[EnvironmentSettings]] = {
+    "shared": SharedSettings,
+    **dict.fromkeys(ENVIRONMENTS, EnvironmentSettings),
+}
+
+
+class SettingsError(pulumi.RunError):
+    """A stack's configuration cannot be used; the message names every offender with its cause and fix."""
+
+
+def parse_settings(model: type[SettingsT], stack: str, config: Mapping[str, str]) -> SettingsT:
+    """Parse a stack's configuration.
+
+    Args:
+        model: what to parse into.
+        stack: name of the stack, for messages.
+        config: the engine's flat configuration, `namespace:key` to text; structured values are JSON.
+
+    Raises:
+        SettingsError: with every mistake.
+    """
+    values = {
+        key.removeprefix(f"{PROJECT}:"): _decode(text) for key, text in config.items() if key.startswith(f"{PROJECT}:")
+    }
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [f"  - {line}" for line in _explain(model, stack, error)]
+        count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+        raise SettingsError(f"Pulumi.{stack}.yaml: {count} in the settings\n" + "\n".join(lines)) from None
+
+
+def _decode(text: str) -> object:
+    """Return the value that a person wrote: structured values are JSON, any other text is itself."""
+    try:
+        decoded: object = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(decoded, str) else decoded
+
+
+def _explain(model: type[BaseModel], stack: str, error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False):
+        path = ".".join(str(part) for part in detail["loc"])
+        key = f"{PROJECT}:{path}" if path else f"{PROJECT}:*"
+        given = "" if detail["type"] == "missing" else f" = {_short(detail['input'])}"
+        why = detail["msg"].removeprefix("Value error, ")
+        yield f"{stack}: {key}{given}: {why}. Fix: {_fix(model, detail['type'], detail['loc'])}"
+
+
+def _fix(model: type[BaseModel], kind: str, location: tuple[int | str, ...]) -> str:
+    if kind == "missing":
+        return f"add it under config in the stack's file: {PROJECT}:{'.'.join(map(str, location))}"
+    if kind == "extra_forbidden":
+        return f"remove it, or write one of: {', '.join(sorted(_names_beside(model, location)))}"
+    return "correct the value; the schema at the head of the file describes it"
+
+
+def _names_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the valid names at the place of an unknown one, by walking the model's JSON Schema."""
+    schema = model.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location[:-1]:
+        child = node.get("properties", {}).get(part) or node.get("additionalProperties") or node.get("items") or {}
+        node = cast(dict[str, Any], child)
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return list(node.get("properties", {}))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def file_schema(model: type[SharedSettings] | type[EnvironmentSettings]) -> dict[str, Any]:
+    """Return the JSON Schema of a whole Pulumi.<stack>.yaml whose settings are of this model."""
+    schema = model.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = schema.pop("$defs", {})
+    config = {
+        "type": "object",
+        "properties": {f"{PROJECT}:{name}": node for name, node in schema["properties"].items()},
+        "required": [f"{PROJECT}:{name}" for name in schema.get("required", [])],
+        # Other namespaces are the providers' own; ours takes no unknown key.
+        "patternProperties": {f"^(?!{re.escape(PROJECT)}:)": {}},
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": model.__name__,
+        "description": model.__doc__,
+        "type": "object",
+        "properties": {"config": config, "encryptionsalt": {"type": "string"}, "secretsprovider": {"type": "string"}},
+        "required": ["config"],
+        "$defs": definitions,
+    }
+
+
+def schema_files() -> dict[Path, str]:
+    """Return the text of each generated schema by its path."""
+    return {
+        SCHEMAS / f"{name}.json": json.dumps(file_schema(model), indent=2) + "\n"
+        for name, model in {"shared": SharedSettings, "environment": EnvironmentSettings}.items()
+    }
+
+
+if __name__ == "__main__":
+    SCHEMAS.mkdir(exist_ok=True)
+    for path, text in schema_files().items():
+        path.write_text(text)
