@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import pulumi
 from pavedpath import NatMode, Visibility
@@ -205,8 +205,8 @@ def _names_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> li
     schema = model.model_json_schema()
     node: dict[str, Any] = schema
     for part in location[:-1]:
-        child = node.get("properties", {}).get(part) or node.get("additionalProperties") or node.get("items") or {}
-        node = cast(dict[str, Any], child)
+        properties: dict[str, Any] = node.get("properties", {})
+        node = properties.get(str(part)) or node.get("additionalProperties") or node.get("items") or {}
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rpartition("/")[2]]
     return list(node.get("properties", {}))
@@ -221,7 +221,7 @@ def file_schema(model: type[SharedSettings] | type[EnvironmentSettings]) -> dict
     """Return the JSON Schema of a whole Pulumi.<stack>.yaml whose settings are of this model."""
     schema = model.model_json_schema(ref_template="#/$defs/{model}")
     definitions = schema.pop("$defs", {})
-    config = {
+    config: dict[str, Any] = {
         "type": "object",
         "properties": {f"{PROJECT}:{name}": node for name, node in schema["properties"].items()},
         "required": [f"{PROJECT}:{name}" for name in schema.get("required", [])],

@@ -39,8 +39,8 @@ class _HelmApplication:
     release: str
     chart: str
     namespace: pulumi.Input[str]
-    values: Mapping[str, object] = field(default_factory=dict)
-    secret_values: Mapping[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict[str, object])
+    secret_values: Mapping[str, object] = field(default_factory=dict[str, object])
     timeout_seconds: int = 300
 
     def problems(self) -> Iterator[Problem]:

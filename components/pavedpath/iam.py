@@ -19,7 +19,9 @@ class Statement:
     sid: str
     actions: Sequence[str]
     resources: Sequence[str]
-    conditions: Mapping[str, Mapping[str, str | Sequence[str]]] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, str | Sequence[str]]] = field(
+        default_factory=dict[str, Mapping[str, str | Sequence[str]]]
+    )
     any_resource_because: str = ""
 
     def __post_init__(self) -> None:

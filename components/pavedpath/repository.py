@@ -199,8 +199,8 @@ class _RepositoryEnvironment:
     repository: pulumi.Input[str]
     environment: str
     branches: Sequence[str] = ("main",)
-    variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
     wait_timer_minutes: int = 0
 
     def problems(self) -> Iterator[Problem]:

@@ -18,8 +18,9 @@ def tag_everything(tags: Mapping[str, str]) -> None:
     def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if not args.type_.startswith("aws:") or not _takes_tags(type(args.resource)):
             return None
-        own = cast(Mapping[str, pulumi.Input[str]] | None, args.props.get("tags"))
-        args.props["tags"] = {"Name": args.name, **tags, **(own or {})}
+        props = cast(dict[str, object], args.props)
+        own = cast(Mapping[str, pulumi.Input[str]] | None, props.get("tags"))
+        props["tags"] = {"Name": args.name, **tags, **(own or {})}
         return pulumi.ResourceTransformationResult(args.props, args.opts)
 
     pulumi.runtime.register_stack_transformation(transform)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,7 +36,7 @@ class RunnerLabels:
                 " with letters, digits, . _ - and none of: " + ", ".join(sorted(_RESERVED))
             )
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         """Yield the labels, the reserved ones first."""
         yield from ("self-hosted", "linux", str(self.architecture), self.environment)
 
