@@ -30,7 +30,7 @@ def api_server(environ: Mapping[str, str] = os.environ) -> str:
             f"kubeconfig {path}: {error.strerror}. The environment's namespaces and releases need a cluster."
             " Fix: set KUBECONFIG, or make sandbox-up and eval its env."
         ) from None
-    except (KeyError, TypeError, yaml.YAMLError) as error:
+    except (KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ClusterError(
             f"kubeconfig {path}: no usable current context ({type(error).__name__}: {error})."
             " Fix: name one with current-context."

@@ -77,7 +77,7 @@ def lifecycle_policy(keep_images: int, keep_untagged_days: int) -> str:
 class ImageRegistry(Component):
     """Image repositories in ECR that are scanned on push and whose tags never move.
 
-    Creates, for each name: an ECR repository (immutable tags, scan on push, encrypted at rest) and its lifecycle
+    Creates: for each name, an ECR repository (immutable tags, scan on push, encrypted at rest) and its lifecycle
     policy.
 
     Raises:

@@ -84,8 +84,9 @@ class Vpc(Component):
         aws.ec2.DefaultSecurityGroup(name, vpc_id=self._vpc.id, ingress=[], egress=[], opts=self.child())
         plan = plan_subnets(parsed.cidr, parsed.zones, parsed.tiers)
         subnets = {planned: self._subnet(planned) for planned in plan}
-        tables = self._public_routes(subnets) | self._isolated_routes(subnets)
-        tables |= self._private_routes(subnets, self._nat_gateways(subnets, parsed.nat))
+        gateway = self._internet_gateway(subnets)
+        tables = self._public_routes(subnets, gateway) | self._isolated_routes(subnets)
+        tables |= self._private_routes(subnets, self._nat_gateways(subnets, parsed.nat, gateway))
         self._s3_endpoint(parsed.zones[0][:-1], tables)
 
         self.vpc_id = self._vpc.id
@@ -134,18 +135,25 @@ class Vpc(Component):
             )
         return {suffix: table}
 
-    def _public_routes(self, subnets: dict[Subnet, aws.ec2.Subnet]) -> dict[str, aws.ec2.RouteTable]:
-        members = _tier(subnets, SubnetTier.PUBLIC)
-        if not members:
+    def _internet_gateway(self, subnets: dict[Subnet, aws.ec2.Subnet]) -> aws.ec2.InternetGateway | None:
+        if not _tier(subnets, SubnetTier.PUBLIC):
+            return None
+        return aws.ec2.InternetGateway(self._name, vpc_id=self._vpc.id, opts=self.child())
+
+    def _public_routes(
+        self, subnets: dict[Subnet, aws.ec2.Subnet], gateway: aws.ec2.InternetGateway | None
+    ) -> dict[str, aws.ec2.RouteTable]:
+        if gateway is None:
             return {}
-        gateway = aws.ec2.InternetGateway(self._name, vpc_id=self._vpc.id, opts=self.child())
-        return self._route_table("public", members, {"gateway_id": gateway.id})
+        return self._route_table("public", _tier(subnets, SubnetTier.PUBLIC), {"gateway_id": gateway.id})
 
     def _isolated_routes(self, subnets: dict[Subnet, aws.ec2.Subnet]) -> dict[str, aws.ec2.RouteTable]:
         members = _tier(subnets, SubnetTier.ISOLATED)
         return self._route_table("isolated", members) if members else {}
 
-    def _nat_gateways(self, subnets: dict[Subnet, aws.ec2.Subnet], nat: NatMode) -> dict[str, aws.ec2.NatGateway]:
+    def _nat_gateways(
+        self, subnets: dict[Subnet, aws.ec2.Subnet], nat: NatMode, gateway: aws.ec2.InternetGateway | None
+    ) -> dict[str, aws.ec2.NatGateway]:
         public = list(_tier(subnets, SubnetTier.PUBLIC).items())
         chosen = {NatMode.NONE: [], NatMode.ONE: public[:1], NatMode.PER_ZONE: public}[nat]
         gateways: dict[str, aws.ec2.NatGateway] = {}
@@ -153,7 +161,10 @@ class Vpc(Component):
             nat_name = f"{self._name}-nat-{planned.letter}"
             address = aws.ec2.Eip(nat_name, domain="vpc", opts=self.child())
             gateways[planned.letter] = aws.ec2.NatGateway(
-                nat_name, allocation_id=address.id, subnet_id=subnet.id, opts=self.child()
+                nat_name,
+                allocation_id=address.id,
+                subnet_id=subnet.id,
+                opts=self.child(depends_on=[gateway]),  # AWS fails a NAT gateway in a VPC that has none attached yet
             )
         return gateways
 

@@ -1,0 +1,128 @@
+"""What holds for every component, found by discovery."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pavedpath
+import pytest
+from pavedpath import InvalidArgumentsError, tag_everything
+from pavedpath.component import Component
+
+from tests.mocks import SECRET, Graph, run
+
+COMPONENTS = {
+    name: value for name, value in vars(pavedpath).items() if inspect.isclass(value) and issubclass(value, Component)
+}
+
+SMALLEST: dict[str, Mapping[str, Any] | None] = {
+    "Vpc": {"cidr": "10.0.0.0/16", "zones": ["us-east-1a"], "nat": pavedpath.NatMode.ONE},
+    "SopsKey": {"alias": "pavedpath-test-sops"},
+    "ImageRegistry": {"repositories": ["shop/api"]},
+    "GithubOidcProvider": None,
+    "DeployRole": {
+        "provider_arn": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
+        "organization": "acme",
+        "organization_id": 7,
+        "repository": "shop",
+        "repository_id": 8,
+        "environment": "dev",
+    },
+    "Repository": {"name": "shop", "checks": {"test": "make test"}},
+    "RepositoryEnvironment": {
+        "repository": "shop",
+        "environment": "dev",
+        "variables": {"REGION": "us-east-1"},
+        "secrets": {"TOKEN": "plain-secret"},
+    },
+    "Namespace": {"name": "shop", "server": "https://127.0.0.1:6443"},
+    "HelmApplication": {"release": "shop", "chart": "charts/web-service", "namespace": "shop"},
+}
+
+
+def build(name: str, args: Mapping[str, Any] | None, *, tags: Mapping[str, str] | None = None) -> Graph:
+    def program() -> None:
+        if tags:
+            tag_everything(tags)
+        make: Callable[..., object] = COMPONENTS[name]
+        make("it", args) if args is not None else make("it")
+
+    return run(program)
+
+
+def test_every_component_has_a_smallest_use() -> None:
+    assert set(SMALLEST) == set(COMPONENTS)
+
+
+@pytest.mark.parametrize("name", sorted(COMPONENTS))
+class TestEveryComponent:
+    def test_parents_every_child_to_itself(self, name: str) -> None:
+        graph = build(name, SMALLEST[name])
+        top = f"pavedpath:index:{name}"
+        component = graph.one(top, "it")
+        children = [node for node in graph.nodes.values() if node is not component]
+        assert children
+        assert {node.parent for node in children} == {component.urn}
+
+    def test_registers_no_urn_twice(self, name: str) -> None:
+        assert build(name, SMALLEST[name]).repeated == []
+
+    def test_registers_the_outputs_that_it_declares(self, name: str) -> None:
+        graph = build(name, SMALLEST[name])
+        declared = {
+            attribute
+            for attribute, hint in COMPONENTS[name].__annotations__.items()
+            if "Output" in str(hint) and not attribute.startswith("_")
+        }
+        registered = graph.outputs[graph.one(f"pavedpath:index:{name}", "it").urn]
+        assert set(registered) == declared
+        assert all(value is not None for value in registered.values())
+
+    def test_tags_what_takes_tags(self, name: str) -> None:
+        graph = build(name, SMALLEST[name], tags={"project": "p", "environment": "e", "owner": "o"})
+        untagged = {
+            node.type_ for node in graph.nodes.values() if node.type_.startswith("aws:") and "tags" not in node.inputs
+        }
+        # These types take no tags at all; another one that lost its tags would show here.
+        assert untagged <= {
+            "aws:ec2/route:Route",
+            "aws:ec2/routeTableAssociation:RouteTableAssociation",
+            "aws:ecr/lifecyclePolicy:LifecyclePolicy",
+            "aws:iam/rolePolicy:RolePolicy",
+            "aws:kms/alias:Alias",
+        }
+        for node in graph.nodes.values():
+            if "tags" in node.inputs:
+                assert node.inputs["tags"] == {"Name": node.name, "project": "p", "environment": "e", "owner": "o"}
+
+    def test_says_what_it_creates(self, name: str) -> None:
+        assert "Creates: " in (COMPONENTS[name].__doc__ or "")
+
+
+@pytest.mark.parametrize("name", sorted(name for name, args in SMALLEST.items() if args is not None))
+class TestEveryArgument:
+    def test_unknown_one_is_rejected_by_name(self, name: str) -> None:
+        with pytest.raises(InvalidArgumentsError, match=r"unheard_of = 1: there is no such argument.*it takes: "):
+            build(name, {**(SMALLEST[name] or {}), "unheard_of": 1})
+
+    def test_every_missing_one_is_named(self, name: str) -> None:
+        required = COMPONENTS[name].__init__.__annotations__["args"].__required_keys__
+        with pytest.raises(InvalidArgumentsError) as caught:
+            build(name, {})
+        assert {problem.argument for problem in caught.value.problems} == set(required)
+
+
+def test_secrets_of_an_environment_are_marked() -> None:
+    graph = build("RepositoryEnvironment", SMALLEST["RepositoryEnvironment"])
+    secret = graph.one("github:index/actionsEnvironmentSecret:ActionsEnvironmentSecret")
+    assert secret.inputs["value"] == SECRET
+
+
+def test_the_deployers_kubeconfig_is_marked_secret() -> None:
+    graph = build("Namespace", SMALLEST["Namespace"])
+    assert graph.outputs[graph.one("pavedpath:index:Namespace").urn]["kubeconfig"] == SECRET
+
+
+def test_nearest_name_is_offered() -> None:
+    with pytest.raises(InvalidArgumentsError, match="did you mean 'zones'"):
+        build("Vpc", {"cidr": "10.0.0.0/16", "zone": ["us-east-1a"]})

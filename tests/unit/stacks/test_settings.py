@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stacks.settings import (
+    MODELS,
+    ROOT,
+    EnvironmentSettings,
+    SettingsError,
+    SharedSettings,
+    parse_settings,
+    schema_files,
+)
+
+
+def flat(path: Path) -> dict[str, str]:
+    """Return a stack file's configuration as the engine hands it to a program."""
+    config: dict[str, Any] = yaml.safe_load(path.read_text())["config"]
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+
+
+@pytest.mark.parametrize("stack", sorted(MODELS))
+def test_the_committed_settings_parse(stack: str) -> None:
+    assert parse_settings(MODELS[stack], stack, flat(ROOT / f"Pulumi.{stack}.yaml")).owner == "platform"
+
+
+@pytest.mark.parametrize("stack", sorted(MODELS))
+def test_the_committed_settings_name_their_schema_and_fit_it(stack: str) -> None:
+    import jsonschema_rs
+
+    text = (ROOT / f"Pulumi.{stack}.yaml").read_text()
+    schema = ROOT / text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    validator = jsonschema_rs.validator_for(json.loads(schema.read_text()))
+    assert list(validator.iter_errors(yaml.safe_load(text))) == []
+    assert not validator.is_valid({"config": {"pavedpath:unheard_of": 1}})
+
+
+def test_the_committed_schemas_are_those_of_the_models() -> None:
+    for path, text in schema_files().items():
+        assert path.read_text() == text, f"{path} is stale. Fix: python -m stacks.settings"
+
+
+def test_every_mistake_is_reported_at_once_with_key_value_reason_and_fix() -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml")
+    config["pavedpath:owner"] = "Not A Slug"
+    config["pavedpath:network"] = json.dumps({"cidr": "10.0.0.0/8", "zones": ["nowhere"], "natt": "one"})
+    config["pavedpath:imagess"] = json.dumps({})
+    config["pavedpath:applications"] = json.dumps({"a": {"repository": "storefront", "chart": 1, "timeout_seconds": 0}})
+    del config["pavedpath:organization"]
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(EnvironmentSettings, "dev", config)
+    message = str(caught.value)
+    assert message.startswith("Pulumi.dev.yaml: 6 mistakes in the settings\n")
+    for part in (
+        'dev: pavedpath:owner = "Not A Slug"',
+        "dev: pavedpath:organization: Field required. Fix: add it under config",
+        'dev: pavedpath:network.natt = "one": Extra inputs are not permitted.',
+        "Fix: remove it, or write one of: cidr, nat, zones",
+        "dev: pavedpath:imagess",
+        "dev: pavedpath:applications.a.chart = 1",
+        "dev: pavedpath:applications.a.timeout_seconds = 0",
+    ):
+        assert part in message, message
+
+
+def test_an_application_of_a_repository_that_does_not_deploy_here() -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml")
+    config["pavedpath:applications"] = json.dumps({"a": {"repository": "elsewhere", "chart": "charts/web-service"}})
+    with pytest.raises(
+        SettingsError, match=r"name repositories that do not deploy here; deployments: \['storefront'\]"
+    ):
+        parse_settings(EnvironmentSettings, "dev", config)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from([*EnvironmentSettings.model_fields, *SharedSettings.model_fields]) | st.text()
+
+
+@given(st.dictionaries(keys.map("pavedpath:".__add__), json_values.map(json.dumps) | st.text()))
+def test_rubbish_is_a_settings_error_and_never_a_traceback(config: dict[str, str]) -> None:
+    for stack, model in (("shared", SharedSettings), ("dev", EnvironmentSettings)):
+        with pytest.raises(SettingsError, match=rf"^Pulumi\.{stack}\.yaml: \d+ mistakes?"):
+            parse_settings(model, stack, config)
