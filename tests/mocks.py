@@ -51,7 +51,7 @@ class _Resources(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         service = args.typ.split(":")[1].split("/")[0]
-        state = dict(cast(dict[str, Any], args.inputs))
+        state = dict(cast(dict[str, Any], cast(Any, args).inputs))
         state.setdefault("name", args.name)
         state.setdefault("arn", f"arn:aws:{service}:{REGION}:{ACCOUNT}:{args.name}")
         state |= {"repoId": 4711, "htmlUrl": f"https://github.example/{args.name}"} if "github" in args.typ else {}
@@ -89,10 +89,10 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  # the name is the protocol's
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
-            return super().RegisterResource(request)
+            return cast(Any, super()).RegisterResource(request)
         if urn in self.graph.nodes:
             self.graph.repeated.append(urn)
-        answer = super().RegisterResource(request)
+        answer: Any = cast(Any, super()).RegisterResource(request)
         inputs = _plain(rpc.deserialize_properties(request.object, keep_unknowns=True))
         self.graph.nodes[urn] = Node(
             urn, request.type, request.name, request.parent, inputs, request.custom, tuple(request.dependencies)
@@ -102,7 +102,7 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  # the name is the protocol's
         assert request.urn not in self.graph.outputs, f"outputs registered twice: {request.urn}"
         self.graph.outputs[request.urn] = _plain(rpc.deserialize_properties(request.outputs, keep_unknowns=True))
-        return super().RegisterResourceOutputs(request)
+        return cast(Any, super()).RegisterResourceOutputs(request)
 
 
 def _plain(value: Any) -> Any:
@@ -138,5 +138,9 @@ def run(
     try:
         loop.run_until_complete(main())
     finally:
+        pending = asyncio.all_tasks(loop)  # what a program that failed left waiting
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
         loop.close()
     return graph

@@ -1,0 +1,88 @@
+# Every command a person needs. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+UV_VERSION := 0.13.8
+# uv as it is on PATH, or pip's copy in a place of its own where it is missing.
+UV := $(or $(shell command -v uv),.toolchain/uv/bin/uv)
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+TOOLCHAIN := $(PYTHON) -m toolchain
+SANDBOX := .venv/bin/pavedpath-sandbox
+IN_SANDBOX := environment="$$($(SANDBOX) env)" && eval "$$environment" &&
+STACKS := shared dev
+
+##@ The main job
+.PHONY: up preview down
+up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox
+	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS)
+
+preview: toolchain-ready sandbox-up  ## Show what `make up` would change, and change nothing
+	@$(IN_SANDBOX) .venv/bin/pavedpath stack preview $(STACKS)
+
+down: $(INSTALLED)  ## Destroy the stacks and remove the sandbox: nothing is left behind
+	@if [ -d .sandbox ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset --yes; fi
+
+##@ Checks
+.PHONY: test test-unit test-integration lint bench
+test: lint test-unit test-integration  ## Everything that must pass: lint, unit tests, the real thing
+
+test-unit: $(INSTALLED)  ## The tests that need no toolchain
+	@$(PYTHON) -m pytest tests/unit tests/components tests/stacks -q -n 2
+
+test-integration: toolchain-ready  ## The tests with the real engine, providers and servers
+	@PAVEDPATH_REQUIRE_TOOLCHAIN=1 $(PYTHON) -m pytest tests/integration -v
+
+lint: toolchain-ready  ## Style, types, arrows between rooms, workflows, committed schemas
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	@.venv/bin/pyright
+	@.venv/bin/lint-imports
+	@.venv/bin/zizmor --offline --quiet .github/workflows && .toolchain/bin/actionlint .github/workflows/*.yml
+	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+bench: toolchain-ready  ## Measure; each table compares with a baseline of the same run
+	@$(PYTHON) -m bench
+
+##@ Parts
+.PHONY: toolchain toolchain-ready sandbox-up sandbox-down sandbox-status sandbox-reset lock
+toolchain: toolchain-ready  ## Get the engine, providers and tools, and show where each came from
+	@$(TOOLCHAIN) table
+
+toolchain-ready: $(INSTALLED)
+	@$(TOOLCHAIN) ensure
+
+sandbox-up: toolchain-ready  ## Start the local AWS, GitHub, Kubernetes and registry
+	@$(SANDBOX) up
+
+sandbox-down: $(INSTALLED)  ## Stop the sandbox and keep its state
+	@$(SANDBOX) down
+
+sandbox-status: $(INSTALLED)  ## Say which part of the sandbox is healthy
+	@$(SANDBOX) status
+
+sandbox-reset: $(INSTALLED)  ## Stop the sandbox and delete its state, the stacks' included
+	@$(SANDBOX) reset
+
+lock: $(UV)  ## Resolve requirements.lock anew (docs/decisions/0001-one-lock-file.md)
+	@$(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --all-extras --no-emit-package pavedpath --no-emit-package pavedpath-runners \
+	  --no-emit-package pavedpath-delivery --no-emit-package pavedpath-sandbox \
+	  -o requirements.lock requirements.in pyproject.toml
+
+.PHONY: help
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*##/ {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements.lock components/pyproject.toml runners/pyproject.toml delivery/pyproject.toml sandbox/pyproject.toml | $(UV)
+	@echo "Installing the Python packages of requirements.lock"
+	@[ -x $(PYTHON) ] || $(UV) venv -q --python '>=3.11' .venv
+	@$(UV) pip sync -q --require-hashes requirements.lock
+	@$(UV) pip install -q --no-deps --no-build-isolation -e components -e runners -e delivery -e sandbox
+	@touch $@
+
+.toolchain/uv/bin/uv:
+	@echo "Getting uv $(UV_VERSION) through pip"
+	@python3 -m venv .toolchain/uv && .toolchain/uv/bin/pip install -q uv==$(UV_VERSION)
