@@ -22,7 +22,7 @@ class SharedOutputs:
     repository_ids: pulumi.Output[Mapping[str, int]]
     """Numeric id of each repository by its name."""
 
-    KEY = "contract"
+    KEY = "github"
 
     def export(self) -> None:
         """Export the model as one stack output."""

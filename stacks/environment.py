@@ -1,5 +1,6 @@
 """The stack of one environment: network, key, registry, access for delivery, applications."""
 
+import os
 from pathlib import Path
 
 import pulumi
@@ -22,6 +23,7 @@ from .contract import SharedOutputs
 from .settings import PROJECT, ROOT, ApplicationSettings, EnvironmentSettings, SettingsError
 
 VALUES = Path("etc/helm_values")
+PROGRAM = ROOT / "stacks"
 
 
 def deploy(settings: EnvironmentSettings, environment: str) -> None:
@@ -133,7 +135,8 @@ def _application(
         name,
         {
             "release": name,
-            "chart": f"./{application.chart}",
+            # Helm resolves a path from where the engine runs the program; a relative one is the same on every machine.
+            "chart": os.path.relpath(ROOT / application.chart, PROGRAM),
             "namespace": namespace.namespace,
             "values": files.values,
             "secret_values": files.secrets.values(key.arn) if files.secrets else {},

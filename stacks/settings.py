@@ -139,7 +139,7 @@ class EnvironmentSettings(_Model):
         return self
 
 
-SettingsT = TypeVar("SettingsT", SharedSettings, EnvironmentSettings)
+SettingsT = TypeVar("SettingsT", bound=SharedSettings | EnvironmentSettings)
 Environment = Literal["dev", "prod"]
 ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
 MODELS: dict[str, type[SharedSettings] | type[EnvironmentSettings]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pulumi.runtime import mocks, rpc
-from pulumi.runtime.settings import set_root_resource
+from pulumi.runtime.settings import SETTINGS, set_root_resource
 from pulumi.runtime.stack import run_in_stack
 
 SECRET = "[secret]"
@@ -131,6 +131,9 @@ def run(
         monitor = _Monitor(resources, graph, stack)
         mocks.set_mocks(resources, project="pavedpath", stack=stack, monitor=monitor, organization="organization")
         set_root_resource(cast(Any, None))
+        settings = cast(Any, SETTINGS)  # its class is a proxy whose attributes pyright cannot see
+        settings.rpc_manager.clear()  # what an earlier program that failed never awaited
+        settings.outputs.clear()
         await run_in_stack(lambda: cast(Any, program()))
 
     loop = asyncio.new_event_loop()

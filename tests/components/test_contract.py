@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pavedpath
 import pytest
@@ -44,7 +44,7 @@ def build(name: str, args: Mapping[str, Any] | None, *, tags: Mapping[str, str] 
     def program() -> None:
         if tags:
             tag_everything(tags)
-        make: Callable[..., object] = COMPONENTS[name]
+        make = cast(Callable[..., object], COMPONENTS[name])
         make("it", args) if args is not None else make("it")
 
     return run(program)

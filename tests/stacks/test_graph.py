@@ -19,7 +19,7 @@ from tests.mocks import Graph, run
 PLAIN = "a-decrypted-value"
 ANSWERS: dict[str, Mapping[str, Any]] = {
     "github:index/getOrganization:getOrganization": {"id": "7", "login": "acme"},
-    "organization/pavedpath/shared": {"contract": {"organization_id": 7, "repository_ids": {"storefront": 8}}},
+    "organization/pavedpath/shared": {"github": {"organization_id": 7, "repository_ids": {"storefront": 8}}},
 }
 
 

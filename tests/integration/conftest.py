@@ -1,0 +1,155 @@
+"""The program as a user has it: a copy of the checkout, a sandbox of its own, the real engine."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import yaml
+from pavedpath_sandbox.sandbox import Sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = ["stacks", "charts", "etc", "Pulumi.yaml", "Pulumi.shared.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"]
+
+
+@pytest.fixture(scope="session")
+def toolchain() -> Path:
+    """The directory of the pinned programs; without it a test fails where CI asks for it, and is skipped elsewhere."""
+    directory = ROOT / ".toolchain" / "bin"
+    if not (directory / "pulumi").exists():
+        missing = f"no toolchain in {directory}. Fix: make toolchain"
+        if os.environ.get("CI") or os.environ.get("PAVEDPATH_REQUIRE_TOOLCHAIN"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return directory
+
+
+@dataclass(frozen=True)
+class World:
+    """A copy of the project beside a running sandbox."""
+
+    directory: Path
+    sandbox: Sandbox
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, **self.sandbox.environment(), "COLUMNS": "100"}
+
+    def popen(self, *command: str, **options: Any) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+
+    def run(self, *command: str, expect: int = 0) -> str:
+        """Run a command of the project and return what it printed; another exit status fails the test."""
+        with self.popen(*command) as process:
+            printed, _ = process.communicate(timeout=400)
+        assert process.returncode == expect, f"{command} ended with {process.returncode}:\n{printed}"
+        return printed
+
+    def stack(self, *arguments: str, expect: int = 0) -> str:
+        return self.run(str(ROOT / ".venv/bin/pavedpath"), "stack", *arguments, expect=expect)
+
+    def json(self, *command: str) -> Any:
+        done = subprocess.run(
+            command, cwd=self.directory, env=self.environment, capture_output=True, text=True, check=False, timeout=400
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def preview(self, *stacks: str) -> dict[str, Any]:
+        """Return what a preview would change, by stack."""
+        found = self.json(str(ROOT / ".venv/bin/pavedpath"), "stack", "preview", *stacks, "--output", "json")
+        return {each["stack"]: each["changes"] for each in found["stacks"]}
+
+    def export(self, stack: str) -> str:
+        return self.run("pulumi", "stack", "export", "--stack", stack)
+
+    def edit(self, path: str, **values: Any) -> None:
+        """Merge values into a YAML file of the copy."""
+        target = self.directory / path
+        document = yaml.safe_load(target.read_text())
+        for key, value in values.items():
+            document[key] = {**document[key], **value} if isinstance(value, dict) else value
+        target.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    def aws(self, service: str) -> Any:
+        environment = self.sandbox.environment()
+        return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportCallIssue, reportUnknownVariableType]  # the service is named at run time
+            service,  # pyright: ignore[reportArgumentType]  # the service is named at run time
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def github(self) -> httpx.Client:
+        environment = self.sandbox.environment()
+        return httpx.Client(
+            base_url=environment["GITHUB_BASE_URL"],
+            headers={"Authorization": f"Bearer {environment['GITHUB_TOKEN']}"},
+            timeout=30,
+        )
+
+    def kubernetes(self, kubeconfig: str | None = None) -> httpx.Client:
+        """Return a client of the cluster, by default as its administrator."""
+        text = kubeconfig or Path(self.sandbox.environment()["KUBECONFIG"].split(os.pathsep)[0]).read_text()
+        return kubernetes_client(text, self.directory)
+
+
+def kubernetes_client(kubeconfig: str, scratch: Path) -> httpx.Client:
+    """Return a client that is who a kubeconfig says, by token or by client certificate."""
+    import base64
+    import ssl
+
+    config = yaml.safe_load(kubeconfig)
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+
+    def material(holder: dict[str, str], name: str) -> str:
+        return holder.get(f"{name}-data", "") or base64.b64encode(Path(holder[name]).read_bytes()).decode()
+
+    authority = base64.b64decode(material(cluster, "certificate-authority")).decode()
+    context = ssl.create_default_context(cadata=authority)
+    headers: dict[str, str] = {}
+    if "token" in user:
+        headers["Authorization"] = f"Bearer {user['token']}"
+    else:
+        pair = scratch / "client.pem"
+        pair.write_bytes(
+            base64.b64decode(material(user, "client-certificate")) + base64.b64decode(material(user, "client-key"))
+        )
+        context.load_cert_chain(pair)
+    return httpx.Client(base_url=cluster["server"], verify=context, headers=headers, timeout=30)
+
+
+def make_world(directory: Path) -> World:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in PROGRAM:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, directory / name)
+    (directory / ".venv").symlink_to(ROOT / ".venv")
+    return World(directory, Sandbox(directory / ".sandbox"))
+
+
+@pytest.fixture(scope="module")
+def world(toolchain: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A sandbox of this module's own, with nothing in it."""
+    made = make_world(tmp_path_factory.mktemp("world") / "project")
+    with made.sandbox:
+        yield made
