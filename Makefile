@@ -23,7 +23,7 @@ preview: toolchain-ready sandbox-up  ## Show what `make up` would change, and ch
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack preview $(STACKS)
 
 down: $(INSTALLED)  ## Destroy the stacks and remove the sandbox: nothing is left behind
-	@if [ -d .sandbox ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset --yes; fi
+	@if [ -d .sandbox ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset; fi
 
 ##@ Checks
 .PHONY: test test-unit test-integration lint bench

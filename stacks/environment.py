@@ -44,7 +44,7 @@ def deploy(settings: EnvironmentSettings, environment: str) -> None:
     pulumi.export(
         "network", {"vpc": vpc.vpc_id, "range": settings.network.cidr, "zones": ", ".join(settings.network.zones)}
     )
-    pulumi.export("secrets", {"sops key": key.arn, "alias": key.alias})
+    pulumi.export("secrets", {"key": key.arn, "alias": key.alias})
     pulumi.export("images", registry.repository_urls)
 
     roles = {
@@ -68,8 +68,20 @@ def deploy(settings: EnvironmentSettings, environment: str) -> None:
     }
     for name in settings.deployments:
         _repository_environment(name, environment, settings, roles[name], registry, namespaces)
-    for name, application in settings.applications.items():
-        _application(name, application, files[name], namespaces[name], key)
+    pulumi.export("deploy roles", {name: role.arn for name, role in roles.items()})
+    releases = {
+        name: _release(name, application, files[name], namespaces[name], key)
+        for name, application in settings.applications.items()
+    }
+    pulumi.export(
+        "applications",
+        {
+            name: pulumi.Output.concat(
+                release.status, ", revision ", release.revision.apply(str), ", namespace ", namespaces[name].namespace
+            )
+            for name, release in releases.items()
+        },
+    )
 
 
 def read_values(settings: EnvironmentSettings, environment: str) -> dict[str, ValuesFiles]:
@@ -103,7 +115,7 @@ def _repository_environment(
     namespaces: dict[str, Namespace],
 ) -> None:
     owned = {app: namespaces[app] for app, each in settings.applications.items() if each.repository == name}
-    made = RepositoryEnvironment(
+    RepositoryEnvironment(
         f"{environment}-{name}",
         {
             "repository": name,
@@ -118,20 +130,12 @@ def _repository_environment(
             "secrets": {_secret_name("KUBECONFIG", app): namespace.kubeconfig for app, namespace in owned.items()},
         },
     )
-    pulumi.export(
-        f"delivery {name}",
-        {
-            "environment": made.environment,
-            "branches": ", ".join(settings.deployments[name].branches),
-            "role": role.arn,
-        },
-    )
 
 
-def _application(
+def _release(
     name: str, application: ApplicationSettings, files: ValuesFiles, namespace: Namespace, key: SopsKey
-) -> None:
-    release = HelmApplication(
+) -> HelmApplication:
+    return HelmApplication(
         name,
         {
             "release": name,
@@ -142,10 +146,6 @@ def _application(
             "secret_values": files.secrets.values(key.arn) if files.secrets else {},
             "timeout_seconds": application.timeout_seconds,
         },
-    )
-    pulumi.export(
-        f"application {name}",
-        {"namespace": namespace.namespace, "release": release.status, "revision": release.revision},
     )
 
 

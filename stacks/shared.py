@@ -3,6 +3,7 @@
 import pulumi
 import pulumi_github as github
 from pavedpath import Repository
+from pavedpath.workflows import GATE
 
 from .contract import SharedOutputs
 from .settings import SharedSettings
@@ -29,8 +30,8 @@ def deploy(settings: SharedSettings) -> None:
         organization_id=organization.id.apply(int),
         repository_ids=pulumi.Output.all(**{name: made.repository_id for name, made in repositories.items()}),
     ).export()
-    for name, made in repositories.items():
-        pulumi.export(
-            f"repository {name}",
-            {"page": made.url, "ruleset": made.ruleset, "checks": ", ".join(settings.repositories[name].checks)},
-        )
+    pulumi.export("repositories", {name: made.url for name, made in repositories.items()})
+    pulumi.export(
+        "rulesets",
+        {name: pulumi.Output.concat(made.ruleset, ", requires ", GATE) for name, made in repositories.items()},
+    )

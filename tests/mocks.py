@@ -12,6 +12,12 @@ from pulumi.runtime.stack import run_in_stack
 SECRET = "[secret]"
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
+# What the stacks ask of providers and of each other.
+ANSWERS: dict[str, Mapping[str, Any]] = {
+    "github:index/getOrganization:getOrganization": {"id": "7", "login": "acme"},
+    "organization/pavedpath/shared": {"github": {"organization_id": 7, "repository_ids": {"storefront": 8}}},
+}
+
 
 @dataclass(frozen=True)
 class Node:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +14,9 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from stacks import program
 from stacks.settings import ENVIRONMENTS, MODELS, ROOT, SettingsError
-from tests.mocks import Graph, run
+from tests.mocks import ANSWERS, Graph, run
 
 PLAIN = "a-decrypted-value"
-ANSWERS: dict[str, Mapping[str, Any]] = {
-    "github:index/getOrganization:getOrganization": {"id": "7", "login": "acme"},
-    "organization/pavedpath/shared": {"github": {"organization_id": 7, "repository_ids": {"storefront": 8}}},
-}
 
 
 class TextExtension(SingleFileSnapshotExtension):

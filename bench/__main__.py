@@ -1,0 +1,150 @@
+"""`make bench`: how long things take, each compared with a baseline of the same run.
+
+The baseline of the program is `bench/baseline`: the same resources written by hand. Numbers are wall-clock seconds of
+this machine; the ratio is what carries to another one.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pavedpath_sandbox.sandbox import Sandbox
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+STACKS = ("shared", "dev")
+REPEATS = 3
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return how long a call takes, in seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def copy(destination: Path) -> Path:
+    """Copy what the programs read, so that editing a value touches no file of the checkout."""
+    for name in ("stacks", "charts", "etc", "bench"):
+        shutil.copytree(ROOT / name, destination / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.glob("Pulumi*.yaml"):
+        shutil.copy(path, destination)
+    (destination / ".venv").symlink_to(ROOT / ".venv")
+    return destination
+
+
+class Program:
+    """One Pulumi project, driven by the plain engine so that both sides pay the same."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.directory = directory
+        self.environment = environment
+
+    def pulumi(self, *arguments: str) -> None:
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"pulumi {' '.join(arguments)} in {self.directory} failed:\n{done.stdout}\n{done.stderr}")
+
+    def each(self, *arguments: str) -> None:
+        for stack in STACKS:
+            self.pulumi(*arguments, "--stack", stack)
+
+    def create(self) -> None:
+        for stack in STACKS:
+            self.pulumi("stack", "init", stack)
+
+    def up(self) -> None:
+        self.each("up", "--yes", "--skip-preview")
+
+    def preview(self) -> None:
+        self.each("preview", "--expect-no-changes")
+
+
+@contextmanager
+def sandbox() -> Generator[tuple[Sandbox, list[float], float]]:
+    """Yield a fresh sandbox, the ready times of its parts and how long all of them took together."""
+    with tempfile.TemporaryDirectory(prefix="pavedpath-bench-") as directory:
+        made = Sandbox(Path(directory) / "sandbox")
+        try:
+            start = time.perf_counter()
+            results = made.up()
+            whole = time.perf_counter() - start
+            yield made, [result.seconds for result in results], whole
+        finally:
+            made.reset()
+
+
+def measure(project: str) -> tuple[dict[str, float], list[float], float]:
+    """Bring a project up in a fresh sandbox and time each step a user meets."""
+    with sandbox() as (made, parts, whole), tempfile.TemporaryDirectory(prefix="pavedpath-bench-") as directory:
+        root = copy(Path(directory))
+        environment = {**os.environ, **made.environment(), "PAVEDPATH_BENCH_ROOT": str(root)}
+        program = Program(root / project, environment)
+        program.create()
+        times = {"first up": timed(program.up)}
+        times["no-op up"] = statistics.median(timed(program.up) for _ in range(REPEATS))
+        times["preview"] = statistics.median(timed(program.preview) for _ in range(REPEATS))
+    return times, parts, whole
+
+
+def overhead(project: Path, stack: str) -> float:
+    """Return the seconds of a program without providers: interpreter, imports, registration under mocks."""
+    command = [sys.executable, "-c", f"from bench.overhead import run; run({str(project)!r}, {stack!r})"]
+    return statistics.median(timed(lambda: subprocess.run(command, check=True, cwd=ROOT)) for _ in range(REPEATS))
+
+
+def table(title: str, rows: list[tuple[str, float, str, float]]) -> Table:
+    """Build one table of measured and baseline seconds and their ratio."""
+    made = Table(title=title, title_justify="left")
+    for column in ("what", "seconds", "baseline", "seconds", "ratio"):
+        made.add_column(column, justify="left" if column in ("what", "baseline") else "right")
+    for what, seconds, baseline, base in rows:
+        made.add_row(what, f"{seconds:.2f}", baseline, f"{base:.2f}", f"{seconds / base:.2f}")
+    return made
+
+
+def main() -> None:
+    """Measure everything and print the tables; with an argument, write the numbers to that file as JSON too."""
+    console = Console(width=100)
+    with console.status("the program in a fresh sandbox"):
+        ours, parts, whole = measure(".")
+    with console.status("the same resources written by hand, in another one"):
+        by_hand, _, _ = measure("bench/baseline")
+    with console.status("the program without providers"):
+        rows = [
+            (
+                f"program without providers, {stack}",
+                overhead(ROOT, stack),
+                "written by hand",
+                overhead(ROOT / "bench/baseline", stack),
+            )
+            for stack in STACKS
+        ]
+    console.print(
+        table("Sandbox", [("cold start, all parts together", whole, "its parts one after another", sum(parts))])
+    )
+    console.print(table("Stacks shared and dev", [(k, ours[k], "written by hand", by_hand[k]) for k in ours]))
+    console.print(table("Overhead", rows))
+    if len(sys.argv) > 1:
+        numbers = {"sandbox": {"cold": whole, "parts": parts}, "program": ours, "by hand": by_hand, "overhead": rows}
+        Path(sys.argv[1]).write_text(json.dumps(numbers, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
