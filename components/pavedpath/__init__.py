@@ -1,48 +1,10 @@
 """Infrastructure and delivery as typed Pulumi components.
 
 Every component has one shape, `Name(name, args, opts=None)`; its arguments are a TypedDict, checked in full before
-the first resource is registered.
+the first resource is registered. A component's module, and with it its provider's SDK, is imported on first use: the
+SDKs take seconds, and no stack uses all of them. `__init__.pyi` lists the public names.
 """
 
-from .errors import InvalidArgumentsError, Problem
-from .helm import HelmApplication, HelmApplicationArgs, ValuesFiles, ValuesFilesError
-from .namespace import Namespace, NamespaceArgs
-from .oidc import DeployRole, DeployRoleArgs, GithubOidcProvider
-from .registry import ImageRegistry, ImageRegistryArgs
-from .repository import Repository, RepositoryArgs, RepositoryEnvironment, RepositoryEnvironmentArgs, Visibility
-from .sops import SopsFile, SopsFileError, SopsKey, SopsKeyArgs
-from .subnets import SubnetTier
-from .tagging import tag_everything
-from .vpc import NatMode, Vpc, VpcArgs
-from .workflows import ChecksWorkflow
+import lazy_loader
 
-__all__ = [
-    "ChecksWorkflow",
-    "DeployRole",
-    "DeployRoleArgs",
-    "GithubOidcProvider",
-    "HelmApplication",
-    "HelmApplicationArgs",
-    "ImageRegistry",
-    "ImageRegistryArgs",
-    "InvalidArgumentsError",
-    "Namespace",
-    "NamespaceArgs",
-    "NatMode",
-    "Problem",
-    "Repository",
-    "RepositoryArgs",
-    "RepositoryEnvironment",
-    "RepositoryEnvironmentArgs",
-    "SopsFile",
-    "SopsFileError",
-    "SopsKey",
-    "SopsKeyArgs",
-    "SubnetTier",
-    "ValuesFiles",
-    "ValuesFilesError",
-    "Visibility",
-    "Vpc",
-    "VpcArgs",
-    "tag_everything",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)  # pyright: ignore[reportUnknownVariableType]  # lazy_loader is untyped; the stub beside this file is what checkers read

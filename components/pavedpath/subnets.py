@@ -28,6 +28,14 @@ class SubnetTier(StrEnum):
     ISOLATED = "isolated"
 
 
+class NatMode(StrEnum):
+    """How private subnets reach the internet: not at all, through one NAT gateway, or through one in each zone."""
+
+    NONE = "none"
+    ONE = "one"
+    PER_ZONE = "per_zone"
+
+
 # Prefix bits below the zone block, and which block of that size: private takes the first half, isolated the third
 # quarter, public the seventh eighth. The last eighth stays free for a tier to come.
 _PLACES = {SubnetTier.PRIVATE: (1, 0), SubnetTier.ISOLATED: (2, 2), SubnetTier.PUBLIC: (3, 6)}

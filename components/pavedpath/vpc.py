@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -10,15 +9,7 @@ import pulumi_aws as aws
 
 from .component import Component, parse
 from .errors import Problem
-from .subnets import Subnet, SubnetTier, check_plan, plan_subnets
-
-
-class NatMode(StrEnum):
-    """How private subnets reach the internet: not at all, through one NAT gateway, or through one in each zone."""
-
-    NONE = "none"
-    ONE = "one"
-    PER_ZONE = "per_zone"
+from .subnets import NatMode, Subnet, SubnetTier, check_plan, plan_subnets
 
 
 class VpcArgs(TypedDict):

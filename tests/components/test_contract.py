@@ -12,7 +12,9 @@ from pavedpath.component import Component
 from tests.mocks import SECRET, Graph, run
 
 COMPONENTS = {
-    name: value for name, value in vars(pavedpath).items() if inspect.isclass(value) and issubclass(value, Component)
+    name: value
+    for name in dir(pavedpath)
+    if inspect.isclass(value := getattr(pavedpath, name)) and issubclass(value, Component)
 }
 
 SMALLEST: dict[str, Mapping[str, Any] | None] = {
