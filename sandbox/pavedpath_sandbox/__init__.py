@@ -1,0 +1,1 @@
+"""A local cloud on loopback: AWS, GitHub, Kubernetes and an OCI registry."""

@@ -41,7 +41,8 @@ def secrets_of(world: World) -> dict[str, str]:
 
 def kubeconfig_secret(world: World) -> str:
     with world.github() as github:
-        answer = github.get("/_sandbox/secrets/repos/acme/storefront/environments/dev/KUBECONFIG_STOREFRONT")
+        wanted = {"repository": "storefront", "environment": "dev", "name": "KUBECONFIG_STOREFRONT"}
+        answer = github.post("/_sandbox/secrets/decrypt", json=wanted)
         assert answer.status_code == 200, answer.text
         return answer.json()["value"]
 

@@ -1,0 +1,50 @@
+"""``python -m pavedpath_sandbox.aws --port P [--journal FILE]``: serve AWS on 127.0.0.1 until TERM."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+
+def main() -> None:
+    """Parse the arguments, print ``{"port": N}``, serve, and bring the journalled state back."""
+    parser = argparse.ArgumentParser(prog="python -m pavedpath_sandbox.aws")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--journal", type=Path)
+    arguments = parser.parse_args()
+    # moto reads it when its IAM module is imported.
+    os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _stop)
+
+    from .server import build, listen
+
+    application = build(arguments.journal)
+    server = listen(application, arguments.port)
+    sys.stdout.write(json.dumps({"port": server.port}) + "\n")
+    sys.stdout.flush()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    replayed = application.replay()
+    logging.info(
+        "ready; %d requests replayed in %.2f s, %d problems",
+        replayed.entries,
+        replayed.seconds,
+        len(replayed.problems),
+    )
+    threading.Event().wait()
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

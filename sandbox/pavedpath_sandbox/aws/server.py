@@ -1,0 +1,265 @@
+"""The AWS server: moto's WSGI application, one request at a time, journalled, on a threaded HTTP server."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from xml.sax.saxutils import escape
+
+from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.test import run_wsgi_app
+
+from . import determinism
+from .cbor import CborTranslation
+from .journal import Contents, Entry, Journal
+from .operations import Operation, identify
+
+LOG = logging.getLogger("pavedpath_sandbox.aws")
+HEALTH_PATH = "/_sandbox/health"
+_KEPT_KEYS = frozenset(
+    {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "CONTENT_TYPE"}
+    | {"SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.url_scheme"}
+)
+# Moto does not look at it, and it could be a real one, sent here by mistake.
+_DROPPED_KEYS = frozenset({"HTTP_X_AMZ_SECURITY_TOKEN"})
+_POLL_SECONDS = 0.2
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How bringing the state back went. `problems` names each entry that ended otherwise than when it was recorded."""
+
+    entries: int
+    seconds: float
+    problems: tuple[str, ...]
+
+
+class Moto:
+    """moto's application; what it does not implement is answered with 501, which SDKs do not retry."""
+
+    def __init__(self) -> None:
+        """Install the hooks and build moto's dispatcher."""
+        determinism.install()
+        self._dispatcher = cast("WSGIApplication", DomainDispatcherApplication(_create_backend_app))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request (PEP 3333)."""
+        try:
+            return self._dispatcher(environ, start_response)
+        except NotImplementedError as error:
+            message = f"the sandbox's AWS (moto) does not implement this: {error}"
+            LOG.warning("%s", message)
+            status, headers, body = _failure(environ, "501 Not Implemented", "NotImplemented", message)
+            start_response(status, headers)
+            return [body]
+
+
+def _create_backend_app(service: Any) -> Any:
+    app = create_backend_app(service)
+    # Else Flask answers 500, and an SDK tries again for minutes what can never work.
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    return app
+
+
+def _failure(environ: Mapping[str, object], status: str, code: str, message: str) -> Answer:
+    """An error in the encoding that the caller reads: JSON or the query protocol's XML."""
+    if "json" in str(environ.get("CONTENT_TYPE", "")) or environ.get("HTTP_X_AMZ_TARGET"):
+        body, kind = json.dumps({"__type": code, "message": message}), "application/x-amz-json-1.1"
+    else:
+        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+        # The one form is for IAM, SNS and most others, the other for EC2.
+        body = f"<ErrorResponse>{error}<Errors>{error}</Errors><RequestID>sandbox</RequestID></ErrorResponse>"
+        kind = "text/xml"
+    content = body.encode()
+    return status, [("Content-Type", kind), ("Content-Length", str(len(content)))], content
+
+
+class JournalledApplication:
+    """Runs requests one at a time with a seed each, and writes those that can change state to the journal.
+
+    One at a time: moto draws all identifiers from one random source, so two requests at once would mix their draws
+    and a replay would not give the same ones.
+    """
+
+    def __init__(self, application: WSGIApplication, journal: Journal | None) -> None:
+        """Wrap an application. Without a journal nothing is kept."""
+        self._application = application
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._open = threading.Event()
+        self._written = 0
+        self._contents = Contents((), (), False) if journal is None else journal.load()
+        self.replayed: Replay | None = None
+
+    def replay(self) -> Replay:
+        """Run the journal's requests again. Call it once; a request that comes meanwhile waits for its end."""
+        started = time.monotonic()
+        problems = [f"line {number} of the journal cannot be read" for number in self._contents.damaged_lines]
+        problems += [problem for problem in self._run_again(self._contents) if problem]
+        seconds = round(time.monotonic() - started, 3)
+        self.replayed = Replay(len(self._contents.entries), seconds, tuple(problems))
+        self._contents = Contents((), (), False)
+        self._open.set()
+        for problem in problems:
+            LOG.warning("%s", problem)
+        return self.replayed
+
+    def close(self) -> None:
+        """Give the journal free."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def _run_again(self, contents: Contents) -> Iterable[str | None]:
+        for number, entry in enumerate(contents.entries, 1):
+            self._written = number
+            environ = _environ_of(entry)
+            status, _, _ = self._run(environ, entry.body, entry.seed)
+            if _code(status) == entry.status:
+                yield None
+            else:
+                operation = identify(environ, entry.body)
+                yield (
+                    f"entry {number}, {operation.service} {operation.name}: "
+                    f"answered {entry.status} when it was recorded, {_code(status)} now"
+                )
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request (PEP 3333)."""
+        if environ.get("PATH_INFO") == HEALTH_PATH:
+            status, headers, body = self._health()
+        else:
+            body = _read_body(environ)
+            self._open.wait()  # an answer before the replay's end would show an account that is not there yet
+            operation = identify(environ, body)
+            started = time.monotonic()
+            if operation.name == "ReceiveMessage":
+                status, headers, body = self._receive(environ, body, operation)
+            else:
+                status, headers, body = self._serve(environ, body, operation)
+            LOG.info("%s %s %s %.0f ms", operation.service, operation.name, status, 1000 * (time.monotonic() - started))
+        start_response(status, headers)
+        return [body]
+
+    def _serve(self, environ: WSGIEnvironment, body: bytes, operation: Operation) -> Answer:
+        seed = secrets.randbits(64)
+        with self._lock:
+            answer = self._run(environ, body, seed)
+            if operation.mutates:
+                self._record(environ, body, seed, answer)
+        return answer
+
+    def _receive(self, environ: WSGIEnvironment, body: bytes, operation: Operation) -> Answer:
+        """SQS's long poll, as short polls that leave the lock to others; one that takes messages is a change."""
+        try:
+            parameters = cast("dict[str, object]", json.loads(body))
+            wait = float(cast("float", parameters.get("WaitTimeSeconds", 0)))
+        except ValueError:  # the query protocol of old SDKs: served as it is
+            return self._serve(environ, body, operation)
+        body = json.dumps({**parameters, "WaitTimeSeconds": 0}).encode()
+        deadline = time.monotonic() + wait
+        while True:
+            seed = secrets.randbits(64)
+            with self._lock:
+                answer = self._run(environ, body, seed)
+                taken = b'"Messages"' in answer[2]
+                if taken:
+                    self._record(environ, body, seed, answer)
+            if taken or _code(answer[0]) != 200 or time.monotonic() + _POLL_SECONDS > deadline:
+                return answer
+            time.sleep(_POLL_SECONDS)
+
+    def _run(self, environ: WSGIEnvironment, body: bytes, seed: int) -> Answer:
+        determinism.reseed(seed)
+        request = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        request.pop("HTTP_TRANSFER_ENCODING", None)
+        try:
+            chunks, status, headers = run_wsgi_app(self._application, request, buffered=True)
+            return status, list(headers), b"".join(chunks)
+        except Exception as error:
+            LOG.exception("moto failed")
+            message = f"moto failed with {type(error).__name__}; `pavedpath-sandbox logs aws` has the rest"
+            return _failure(request, "500 Internal Server Error", "InternalFailure", message)
+
+    def _record(self, environ: WSGIEnvironment, body: bytes, seed: int, answer: Answer) -> None:
+        if self._journal is None:
+            return
+        kept = {
+            key: value
+            for key, value in environ.items()
+            if isinstance(value, str) and (key in _KEPT_KEYS or key.startswith("HTTP_")) and key not in _DROPPED_KEYS
+        }
+        preserved = cast("Mapping[str, str]", environ.get(PRESERVED_HEADER_NAMES_ENVIRON_KEY) or {})
+        self._journal.append(Entry(seed, kept, body, _code(answer[0]), preserved))
+        self._written += 1
+
+    def _health(self) -> Answer:
+        replayed = self.replayed
+        if replayed is None:
+            status = "503 Service Unavailable"
+            answer: dict[str, object] = {"replaying": self._written}
+        else:
+            status = "200 OK"
+            answer = {"journal_entries": self._written, "replay": asdict(replayed)}
+        body = json.dumps(answer).encode()
+        return status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body
+
+
+def _code(status: str) -> int:
+    return int(status.split(" ", 1)[0])
+
+
+def _read_body(environ: WSGIEnvironment) -> bytes:
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):  # chunked: werkzeug has put the chunks together
+        return stream.read()
+    return stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+
+
+def _environ_of(entry: Entry) -> WSGIEnvironment:
+    return {
+        **entry.environ,
+        PRESERVED_HEADER_NAMES_ENVIRON_KEY: dict(entry.preserved),
+        "wsgi.version": (1, 0),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+
+
+class _Handler(MotoRequestHandler):
+    # Kept connections and no Nagle delay: a Pulumi run makes thousands of small requests.
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Leave it to `JournalledApplication`, whose line names the operation and never the query string."""
+
+
+def build(journal_path: Path | None) -> JournalledApplication:
+    """Build the application and read its journal; serve it, and call its ``replay``.
+
+    Raises:
+        JournalError: another server holds the journal.
+        MotoChangedError: the installed moto is not the one the hooks were written for.
+    """
+    journal = None if journal_path is None else Journal(journal_path)
+    return JournalledApplication(CborTranslation(Moto()), journal)
+
+
+def listen(application: JournalledApplication, port: int = 0) -> BaseWSGIServer:
+    """Bind 127.0.0.1 (port 0 picks a free one); call ``serve_forever`` on the result."""
+    return make_server("127.0.0.1", port, cast("Any", application), threaded=True, request_handler=_Handler)

@@ -1,0 +1,214 @@
+"""``pavedpath-sandbox``: the local cloud's command line. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from .sandbox import PartStatus, Sandbox
+    from .supervisor import Result
+
+app = typer.Typer(
+    help="A local cloud on loopback: AWS, GitHub, Kubernetes and an OCI registry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Directory = Annotated[
+    Path | None,
+    typer.Option("--dir", help="State directory [default: $PAVEDPATH_SANDBOX_DIR, else .sandbox of the project]."),
+]
+
+
+class Output(StrEnum):
+    """How a command prints its result."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text or json.")]
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+@contextmanager
+def _reported() -> Generator[None]:
+    """Turn the errors a user can act on into one message and exit status 1."""
+    from .parts import MissingToolsError
+    from .ports import NoPortError
+    from .sandbox import SandboxError
+    from .state import BusyError, StateError
+
+    try:
+        yield
+    except (SandboxError, StateError, BusyError, MissingToolsError, NoPortError) as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        _say("interrupted; the next `pavedpath-sandbox up` takes over what was started")
+        raise typer.Exit(130) from None
+
+
+def _open(directory: Path | None, groups: tuple[str, ...] | None = None) -> Sandbox:
+    from .layout import Layout
+    from .parts import GROUPS
+    from .sandbox import Sandbox
+
+    return Sandbox(groups=groups or GROUPS, layout=Layout.find(directory))
+
+
+@app.command()
+def up(
+    groups: Annotated[
+        list[str] | None, typer.Argument(help="aws, github, kubernetes, registry [default: all].")
+    ] = None,
+    directory: Directory = None,
+) -> None:
+    """Start the sandbox, or repair it. Does nothing when all parts are healthy."""
+    started = time.monotonic()
+    try:
+        sandbox = _open(directory, tuple(groups or ()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    with _reported():
+        results = sandbox.up(notify=_progress, say=_say)
+    changed = [result for result in results if result.outcome == "started"]
+    what = f"{len(changed)} parts started" if changed else "nothing to do"
+    typer.echo(f"sandbox ready in {time.monotonic() - started:.1f} s, {what} ({sandbox.layout.root})")
+
+
+def _progress(result: Result) -> None:
+    if result.outcome == "started":
+        typer.echo(f"  {result.part:<24} ready after {result.seconds:4.1f} s")
+    elif result.outcome == "failed":
+        _say(f"  {result.part:<24} failed after {result.seconds:4.1f} s")
+
+
+@app.command()
+def down(directory: Directory = None) -> None:
+    """Stop all parts. Their state stays for the next `up`."""
+    with _reported():
+        sandbox = _open(directory)
+        sandbox.down(say=_say)
+    typer.echo("stopped")
+
+
+@app.command()
+def reset(directory: Directory = None) -> None:
+    """Stop all parts and delete their state, Pulumi's included."""
+    with _reported():
+        sandbox = _open(directory)
+        sandbox.reset(say=_say)
+    typer.echo(f"stopped, and the state in {sandbox.layout.root} is deleted")
+
+
+@app.command()
+def status(directory: Directory = None, output: OutputOption = Output.TEXT) -> None:
+    """Show how every part is. Exit status 0 only if all are healthy."""
+    with _reported():
+        found = _open(directory).status()
+    if output is Output.JSON:
+        typer.echo(json.dumps([asdict(part) for part in found], indent=2))
+    else:
+        _show(found)
+    if not found or any(part.state != "healthy" for part in found):
+        raise typer.Exit(1)
+
+
+def _show(found: list[PartStatus]) -> None:
+    if not found:
+        typer.echo("the sandbox was never started: `pavedpath-sandbox up` does it")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("part", "state", "address", "pid", "memory", "up", box=None, pad_edge=False)
+    colors = {"healthy": "green", "unhealthy": "red", "stopped": "yellow"}
+    for part in found:
+        memory = "" if part.memory is None else f"{part.memory / 1e6:.0f} MB"
+        uptime = "" if part.uptime is None else _duration(part.uptime)
+        shown = f"[{colors[part.state]}]{part.state}[/]"
+        table.add_row(part.part, shown, part.address, str(part.pid or ""), memory, uptime)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"{sum(part.memory or 0 for part in found) / 1e6:.0f} MB in all")
+    for part in found:
+        if part.note:
+            console.print(f"{part.part}: {part.note}", markup=False)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+@app.command()
+def env(directory: Directory = None, output: OutputOption = Output.TEXT) -> None:
+    """Print the variables that point tools at the sandbox: eval "$(pavedpath-sandbox env)"."""
+    from .environment import as_shell
+
+    with _reported():
+        sandbox = _open(directory)
+        values = sandbox.environment()
+        if stopped := sandbox.stopped():
+            _say(f"warning: not running: {', '.join(stopped)}; `pavedpath-sandbox up` starts them")
+    text = json.dumps(values, indent=2) + "\n" if output is Output.JSON else as_shell(values)
+    sys.stdout.write(text)
+
+
+@app.command()
+def logs(
+    parts: Annotated[list[str] | None, typer.Argument(help="Parts [default: all].")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end of each.")] = 40,
+    directory: Directory = None,
+) -> None:
+    """Print the logs of parts."""
+    from . import logs as reader
+    from .layout import Layout
+
+    try:
+        for line in reader.read(Layout.find(directory).root / "logs", tuple(parts or ()), lines, follow=follow):
+            typer.echo(line)
+    except reader.UnknownPartError as error:
+        raise typer.BadParameter(str(error)) from error
+    except KeyboardInterrupt:  # how a user ends --follow
+        raise typer.Exit(0) from None
+
+
+@app.command()
+def seal(
+    plain: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A YAML file with plain values.")],
+    out: Annotated[Path, typer.Argument(dir_okay=False, help="Where the encrypted file goes.")],
+    key_description: Annotated[str, typer.Option(help="The description that the stack gives its KMS key.")],
+) -> None:
+    """Encrypt a YAML file with SOPS for the KMS key of that description, as every sandbox makes it."""
+    from . import seal as sealing
+    from .layout import Layout
+
+    try:
+        sealing.seal(plain, out, key_description, Layout.find())
+    except sealing.SealError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from error
+    typer.echo(f"{out} is sealed. A sandbox's keys are public: this protects nothing, keep real secrets elsewhere")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

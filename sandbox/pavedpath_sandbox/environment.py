@@ -1,0 +1,86 @@
+"""The variables that point standard tools at a sandbox; nothing else tells a program that it runs in one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from .layout import Layout
+from .parts import ORGANIZATION, REGION
+
+_PLUGINS = ("resource-aws", "resource-github", "resource-kubernetes")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def variables(layout: Layout, ports: Mapping[str, int], current: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables by name. `ports` says which groups there are, `current` gives PATH and proxies."""
+    result = {
+        "PATH": _path(layout.toolchain_bin, current.get("PATH", os.defpath)),
+        "PULUMI_HOME": str(layout.pulumi_home),
+        "PULUMI_BACKEND_URL": f"file://{layout.root / 'pulumi'}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(layout.passphrase),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    if _has_plugins(layout.pulumi_home):
+        result["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+    if "aws" in ports:
+        result |= {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['aws']}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            # boto3 reads the one, the Go SDK the other.
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+    if "github" in ports:
+        result |= {
+            # The provider wants the slash; on loopback it takes the API for a GitHub Enterprise Server's.
+            "GITHUB_BASE_URL": f"http://127.0.0.1:{ports['github']}/",
+            "GITHUB_TOKEN": _read(layout.github_token),
+            "GITHUB_OWNER": ORGANIZATION,
+        }
+    if "kube-apiserver" in ports:
+        result["KUBECONFIG"] = str(layout.kubeconfig)
+    return result | _no_proxy(current)
+
+
+def as_shell(values: Mapping[str, str]) -> str:
+    """``export`` lines for a POSIX shell.
+
+    Raises:
+        ValueError: a name is not a shell variable's, or a value holds a NUL.
+    """
+    for name, value in values.items():
+        if not _NAME.fullmatch(name) or "\0" in value:
+            raise ValueError(f"{name!r} cannot be exported")
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def _path(first: Path, rest: str) -> str:
+    others = [entry for entry in rest.split(os.pathsep) if entry and entry != str(first)]
+    return os.pathsep.join([str(first), *others])
+
+
+def _has_plugins(home: Path) -> bool:
+    plugins = home / "plugins"
+    return all(any(plugins.glob(f"{name}-v*")) for name in _PLUGINS)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _no_proxy(current: Mapping[str, str]) -> dict[str, str]:
+    """Python's HTTP clients send loopback addresses to a proxy unless they are told not to."""
+    if not any(current.get(name) for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")):
+        return {}
+    entries = [entry for entry in (current.get("NO_PROXY") or current.get("no_proxy") or "").split(",") if entry]
+    value = ",".join(dict.fromkeys([*entries, "127.0.0.1", "localhost"]))
+    return {"NO_PROXY": value, "no_proxy": value}

@@ -1,0 +1,344 @@
+"""The parts of a sandbox: what each runs, when it is ready, and what it waits for. No processes here."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .kubernetes import config as cluster
+from .kubernetes.pki import Pki
+from .layout import Layout, write_private
+from .probe import Probe
+
+GROUPS = ("aws", "github", "kubernetes", "registry")
+ACCOUNT_ID = "123456789012"  # moto's
+REGION = cluster.REGION
+ORGANIZATION = "acme"
+PASSPHRASE = "sandbox"  # of the secrets in a stack's state; public, see docs/sandbox.md
+PORTS: Mapping[str, tuple[str, ...]] = {
+    "aws": ("aws",),
+    "github": ("github",),
+    "kubernetes": ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"),
+    "registry": ("registry",),
+}
+_PYTHON = "python"
+# A garbage collector that runs more often: half the memory for a little CPU, which an idle control plane has.
+_SMALL_HEAP = {"GOGC": "50"}
+
+
+class MissingToolsError(Exception):
+    """Programs that the sandbox needs are not there; the message names all of them."""
+
+    def __init__(self, names: list[str], toolchain_bin: Path) -> None:
+        """`names` are the programs that were found neither in `toolchain_bin` nor on PATH."""
+        super().__init__(
+            f"not found in {toolchain_bin} nor on PATH: {', '.join(names)}. `python -m toolchain ensure` gets them"
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """One server process.
+
+    `program` is a tool's name, or ``python`` for a module of ours. `inputs` are the files it reads at its start: when
+    one changes, the part is restarted. `start_seconds` is how long it may take to become ready without a sign of
+    progress.
+    """
+
+    name: str
+    group: str
+    program: str
+    arguments: tuple[str, ...]
+    probe: Probe
+    address: str
+    ports: tuple[str, ...]
+    depends: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    inputs: tuple[Path, ...] = ()
+    start_seconds: float = 60.0
+
+    def digest(self, program: Path) -> str:
+        """Name what would run: the command, its environment and the content of its inputs."""
+        what = json.dumps([str(program), self.arguments, sorted(self.environment.items())])
+        state = hashlib.sha256(what.encode())
+        for path in self.inputs:
+            state.update(path.read_bytes() if path.is_file() else b"")
+        return state.hexdigest()
+
+
+def locate(layout: Layout, parts: tuple[Part, ...]) -> dict[str, Path]:
+    """Find every part's program.
+
+    Raises:
+        MissingToolsError: names all that are missing.
+    """
+    found = {
+        each: Path(sys.executable) if each == _PYTHON else layout.tool(each) for each in {p.program for p in parts}
+    }
+    if missing := sorted(name for name, path in found.items() if path is None):
+        raise MissingToolsError(missing, layout.toolchain_bin)
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def describe(layout: Layout, groups: tuple[str, ...], ports: Mapping[str, int]) -> tuple[Part, ...]:
+    """Describe the parts of `groups`; a part comes after those it depends on. `ports` holds all names of `PORTS`."""
+    builders = {"aws": _aws, "github": _github, "kubernetes": _kubernetes, "registry": _registry}
+    return tuple(part for group in GROUPS if group in groups for part in builders[group](layout, ports))
+
+
+def port_names(groups: tuple[str, ...]) -> list[str]:
+    """The names of the ports that `groups` need."""
+    return [name for group in GROUPS if group in groups for name in PORTS[group]]
+
+
+def prepare(layout: Layout, groups: tuple[str, ...], ports: Mapping[str, int]) -> None:
+    """Write the files that the parts read. Secrets are made once and kept; the rest follows from `ports`."""
+    # A known one, as its KMS keys are: with it the salt that stands in each stack's committed file fits every sandbox.
+    write_private(layout.passphrase, PASSPHRASE)
+    (layout.root / "pulumi").mkdir(parents=True, exist_ok=True)
+    if "github" in groups:
+        _once(layout.github_token)
+    if "registry" in groups:
+        secret = _once(layout.root / "registry" / "secret")
+        write_private(_registry_config(layout), registry_config(ports["registry"], layout.root / "registry", secret))
+    if "kubernetes" in groups:
+        pki = _pki(layout)
+        pki.ensure()
+        token = cluster.ensure_token(layout.kubernetes / "token")
+        write_private(layout.kubernetes / "tokens.csv", cluster.token_file(token))
+        write_private(layout.kubeconfig, cluster.kubeconfig(ports["kube-apiserver"], pki.ca.read_bytes(), token))
+        write_private(layout.kubernetes / "stages.yaml", cluster.stages())
+
+
+def _once(path: Path) -> str:
+    if not path.is_file():
+        write_private(path, secrets.token_hex(20))
+    return path.read_text(encoding="utf-8")
+
+
+def _sources(package: str) -> tuple[Path, ...]:
+    """The modules of a server of ours: after an update, the old code must not go on serving."""
+    return tuple(sorted((Path(__file__).parent / package).rglob("*.py")))
+
+
+def _version_file(distribution: str) -> tuple[Path, ...]:
+    spec = importlib.util.find_spec(distribution)  # finds it without importing it
+    return () if spec is None or spec.origin is None else (Path(spec.origin),)
+
+
+def _aws(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
+    port = ports["aws"]
+    journal = layout.root / "aws" / "journal.jsonl"
+    return (
+        Part(
+            name="aws",
+            group="aws",
+            program=_PYTHON,
+            arguments=("-m", "pavedpath_sandbox.aws", "--port", str(port), "--journal", str(journal)),
+            # moto's order of sets must not depend on the process, or a replay would draw ids in another order.
+            environment={"PYTHONHASHSEED": "0", "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+            inputs=(*_sources("aws"), *_version_file("moto")),
+            probe=Probe(port, "/_sandbox/health"),
+            address=f"http://127.0.0.1:{port}",
+            ports=("aws",),
+        ),
+    )
+
+
+def _github(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
+    port = ports["github"]
+    state = layout.root / "github" / "state.sqlite"
+    return (
+        Part(
+            name="github",
+            group="github",
+            program=_PYTHON,
+            arguments=(
+                *("-m", "pavedpath_sandbox.github", "--port", str(port), "--state", str(state)),
+                *("--token-file", str(layout.github_token), "--organization", ORGANIZATION, "--plan", "team"),
+            ),
+            inputs=(layout.github_token, *_sources("github")),
+            probe=Probe(port, "/_sandbox/health"),
+            address=f"http://127.0.0.1:{port}",
+            ports=("github",),
+        ),
+    )
+
+
+def _registry_config(layout: Layout) -> Path:
+    return layout.root / "registry" / "config.json"
+
+
+def registry_config(port: int, directory: Path, secret: str) -> str:
+    """The configuration of distribution's registry, as JSON, which is YAML too."""
+    content = {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(directory / "data")},
+            "delete": {"enabled": True},
+            "cache": {"blobdescriptor": "inmemory"},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "http": {"addr": f"127.0.0.1:{port}", "secret": secret},
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _registry(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
+    port = ports["registry"]
+    return (
+        Part(
+            name="registry",
+            group="registry",
+            program="registry",
+            arguments=("serve", str(_registry_config(layout))),
+            environment={**_SMALL_HEAP, "OTEL_TRACES_EXPORTER": "none"},
+            inputs=(_registry_config(layout),),
+            probe=Probe(port, "/v2/"),
+            address=f"http://127.0.0.1:{port}",
+            ports=("registry",),
+        ),
+    )
+
+
+def _pki(layout: Layout) -> Pki:
+    return Pki(layout.kubernetes / "pki")
+
+
+def _kubernetes(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
+    return (
+        _etcd(layout, ports),
+        _apiserver(layout, ports),
+        _component(layout, ports, "kube-controller-manager", _controller_arguments(_pki(layout))),
+        _component(layout, ports, "kube-scheduler", ()),
+        _kwok(layout, ports),
+    )
+
+
+def _etcd(layout: Layout, ports: Mapping[str, int]) -> Part:
+    client, peer = (f"http://127.0.0.1:{ports[name]}" for name in ("etcd", "etcd-peer"))
+    return Part(
+        name="etcd",
+        group="kubernetes",
+        program="etcd",
+        arguments=(
+            f"--data-dir={layout.kubernetes / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",  # survives the death of the process, not of the machine: enough for a sandbox
+            "--log-level=warn",
+            "--auto-compaction-mode=periodic",
+            "--auto-compaction-retention=10m",
+            "--snapshot-count=2000",
+        ),
+        environment=_SMALL_HEAP,
+        probe=Probe(ports["etcd"], "/readyz"),
+        address=client,
+        ports=("etcd", "etcd-peer"),
+    )
+
+
+def _apiserver(layout: Layout, ports: Mapping[str, int]) -> Part:
+    pki = _pki(layout)
+    port = ports["kube-apiserver"]
+    tokens = layout.kubernetes / "tokens.csv"
+    return Part(
+        name="kube-apiserver",
+        group="kubernetes",
+        program="kube-apiserver",
+        arguments=(
+            f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={port}",
+            # The reconciler refuses to publish a loopback address, and says so every ten seconds.
+            "--endpoint-reconciler-type=none",
+            f"--tls-cert-file={pki.certificate}",
+            f"--tls-private-key-file={pki.key}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={pki.accounts_public}",
+            f"--service-account-signing-key-file={pki.accounts_key}",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--enable-priority-and-fairness=false",
+            "--profiling=false",
+        ),
+        environment=_SMALL_HEAP,
+        inputs=(tokens, pki.certificate, pki.accounts_public),
+        probe=Probe(port, "/readyz", pki.ca),
+        address=f"https://127.0.0.1:{port}",
+        ports=("kube-apiserver",),
+        depends=("etcd",),
+    )
+
+
+def _controller_arguments(pki: Pki) -> tuple[str, ...]:
+    return (
+        f"--service-account-private-key-file={pki.accounts_key}",
+        f"--root-ca-file={pki.ca}",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+    )
+
+
+def _component(layout: Layout, ports: Mapping[str, int], name: str, more: tuple[str, ...]) -> Part:
+    pki = _pki(layout)
+    return Part(
+        name=name,
+        group="kubernetes",
+        program=name,
+        arguments=(
+            f"--kubeconfig={layout.kubeconfig}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={ports[name]}",
+            f"--tls-cert-file={pki.certificate}",
+            f"--tls-private-key-file={pki.key}",
+            "--authentication-skip-lookup",
+            "--profiling=false",
+            *more,
+        ),
+        environment=_SMALL_HEAP,
+        inputs=(layout.kubeconfig, pki.certificate, pki.accounts_key),
+        probe=Probe(ports[name], "/healthz", pki.ca),
+        address=f"https://127.0.0.1:{ports[name]}",
+        ports=(name,),
+        depends=("kube-apiserver",),
+    )
+
+
+def _kwok(layout: Layout, ports: Mapping[str, int]) -> Part:
+    stages = layout.kubernetes / "stages.yaml"
+    port = ports["kwok"]
+    return Part(
+        name="kwok",
+        group="kubernetes",
+        program="kwok",
+        arguments=(
+            f"--config={stages}",
+            f"--kubeconfig={layout.kubeconfig}",
+            "--manage-all-nodes=true",
+            "--cidr=10.244.0.1/16",
+            "--node-ip=127.0.0.1",
+            f"--server-address=127.0.0.1:{port}",
+            "--node-lease-duration-seconds=40",
+            "--v=WARN",
+        ),
+        environment=_SMALL_HEAP,
+        inputs=(stages, layout.kubeconfig),
+        probe=Probe(port, "/healthz"),
+        address=f"http://127.0.0.1:{port}",
+        ports=("kwok",),
+        depends=("kube-apiserver",),
+    )

@@ -1,0 +1,252 @@
+"""A sandbox as one object: what the command line and tests use."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import psutil
+
+from . import environment, parts, ports, probe, state, supervisor
+from .kubernetes import nodes
+from .layout import Layout
+from .parts import GROUPS, Part
+from .state import State, StateError
+from .supervisor import Hooks, Result, Supervisor
+
+# What `reset` deletes, by name: the directory is the user's choice and may hold other things.
+_OWNED = ("aws", "github", "kubernetes", "registry", "logs", "pulumi", "pulumi-passphrase", "state.json", "lock")
+
+
+class SandboxError(Exception):
+    """A command failed; the message names every part that did, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """How a part is: ``healthy``, ``unhealthy`` or ``stopped``. Memory in bytes (RSS), uptime in seconds."""
+
+    part: str
+    state: str
+    address: str
+    pid: int | None = None
+    memory: int | None = None
+    uptime: float | None = None
+    note: str = ""
+
+
+class Sandbox:
+    """A local cloud in a directory of its own. As a context manager it is up inside, and gone after.
+
+    >>> with Sandbox(groups=("aws",)) as sandbox:  # doctest: +SKIP
+    ...     run(["aws", "sts", "get-caller-identity"], env=os.environ | sandbox.environment())
+
+    Several run at once: each has its own directory and ports.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        groups: tuple[str, ...] = GROUPS,
+        *,
+        keep: bool = False,
+        layout: Layout | None = None,
+    ) -> None:
+        """`directory` defaults to a temporary one; `keep` leaves parts and state when the context ends.
+
+        Raises:
+            ValueError: `groups` names one that does not exist.
+        """
+        if unknown := sorted(set(groups) - set(GROUPS)):
+            raise ValueError(f"no such part of a sandbox: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+        self.groups = groups
+        self._keep = keep
+        self.layout = layout or Layout.find(directory or Path(tempfile.mkdtemp(prefix="pavedpath-sandbox-")))
+
+    def __enter__(self) -> Self:
+        try:
+            self.up()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._keep:
+            self.reset()
+
+    def up(
+        self, notify: Callable[[Result], None] = lambda _: None, say: Callable[[str], None] = lambda _: None
+    ) -> list[Result]:
+        """Make every part run and be ready, starting, repairing or leaving each as it is found.
+
+        `notify` hears of each part when it is done, `say` of what else the user should know.
+
+        Raises:
+            SandboxError: parts that failed, all in one message.
+            MissingToolsError, BusyError, NoPortError: see there.
+        """
+        with state.locked(self.layout):
+            remembered = self._load_or_move_aside(say)
+            groups = tuple(group for group in GROUPS if group in {*self.groups, *remembered.groups})
+            self._settle_ports(remembered, groups, say)
+            remembered.groups = groups
+            described = parts.describe(self.layout, groups, remembered.ports)
+            programs = parts.locate(self.layout, described)
+            parts.prepare(self.layout, groups, remembered.ports)
+            state.save(self.layout, remembered)
+            chief = Supervisor(self.layout, remembered, notify)
+            results = chief.bring_up(described, programs, {"kwok": self._node_hooks(remembered, chief)})
+        if failed := [result.problem for result in results if result.outcome == "failed"]:
+            raise SandboxError("\n".join(failed))
+        return results
+
+    def down(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Stop every part; the state stays."""
+        if not self.layout.root.exists():
+            return
+        with state.locked(self.layout):
+            self._stop(say)
+
+    def reset(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Stop every part and delete all state."""
+        if not self.layout.root.exists():
+            return
+        with state.locked(self.layout):
+            self._stop(say)
+            for name in _OWNED:
+                path = self.layout.root / name
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            for path in self.layout.root.glob("state.json.damaged*"):
+                path.unlink()
+        with contextlib.suppress(OSError):  # someone else's files are in it: they stay
+            self.layout.root.rmdir()
+
+    def status(self) -> list[PartStatus]:
+        """How every part is. Empty if the sandbox was never started.
+
+        Raises:
+            StateError: the state file cannot be read.
+        """
+        remembered = state.load(self.layout)
+        if remembered is None:
+            return []
+        described = parts.describe(self.layout, remembered.groups, remembered.ports)
+        running = self._running(remembered)
+        with ThreadPoolExecutor(max_workers=max(1, len(described))) as pool:
+            return list(pool.map(_judge, described, [running.get(part.name) for part in described]))
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point tools at this sandbox.
+
+        Raises:
+            SandboxError: it was never started.
+            StateError: the state file cannot be read.
+        """
+        return environment.variables(self.layout, self._remembered().ports)
+
+    def stopped(self) -> list[str]:
+        """The parts whose process is gone, without asking any of them whether it is ready."""
+        remembered = self._remembered()
+        described = parts.describe(self.layout, remembered.groups, remembered.ports)
+        running = self._running(remembered)
+        return [part.name for part in described if part.name not in running]
+
+    def _running(self, remembered: State) -> dict[str, psutil.Process]:
+        found = {name: supervisor.find(self.layout, name, each) for name, each in remembered.processes.items()}
+        return {name: process for name, process in found.items() if process is not None}
+
+    def _remembered(self) -> State:
+        remembered = state.load(self.layout)
+        if remembered is None:
+            raise SandboxError(f"there is no sandbox in {self.layout.root}: `pavedpath-sandbox up` starts one")
+        return remembered
+
+    def _load_or_move_aside(self, say: Callable[[str], None]) -> State:
+        try:
+            remembered = state.load(self.layout) or State()
+        except StateError as error:
+            say(str(error))
+            self.layout.state_file.replace(self.layout.state_file.with_name(f"state.json.damaged-{time.time_ns()}"))
+            remembered = State()
+        if lost := supervisor.strays(self.layout, (process.pid for process in self._running(remembered).values())):
+            say(f"ending {len(lost)} processes that an interrupted command left behind")
+            supervisor.end(lost)
+        return remembered
+
+    def _settle_ports(self, remembered: State, groups: tuple[str, ...], say: Callable[[str], None]) -> None:
+        running = self._running(remembered)
+        held: set[str] = set()
+        for name, owner in _port_owners(groups).items():
+            if owner in running and name in remembered.ports:
+                held.add(name)
+        names = parts.port_names(groups)
+        chosen = ports.choose([name for name in names if name not in held], remembered.ports)
+        for name, port in chosen.items():
+            before = remembered.ports.get(name)
+            if before is not None and before != port:
+                say(f"{name}: port {before} is taken by {ports.holder(before)}, {port} is used from now on")
+        remembered.ports |= chosen
+
+    def _node_hooks(self, remembered: State, chief: Supervisor) -> Hooks:
+        def api() -> nodes.Api:
+            token = (self.layout.kubernetes / "token").read_text(encoding="utf-8").strip()
+            return nodes.Api(remembered.ports["kube-apiserver"], self.layout.kubernetes / "pki" / "ca.crt", token)
+
+        return Hooks(lambda: nodes.release(api()), lambda: nodes.ensure(api(), cancelled=chief.cancelled))
+
+    def _stop(self, say: Callable[[str], None]) -> None:
+        try:
+            remembered = state.load(self.layout) or State()
+        except StateError as error:
+            say(str(error))
+            remembered = State()
+        running = self._running(remembered)
+        # Those that write to a part end before it does.
+        for later in ({"kube-apiserver", "etcd"}, {"etcd"}, set[str]()):
+            supervisor.end([process for name, process in running.items() if name not in later])
+            running = {name: process for name, process in running.items() if name in later}
+        supervisor.end(supervisor.strays(self.layout, ()))
+        remembered.processes = {}
+        if self.layout.state_file.exists():
+            state.save(self.layout, remembered)
+
+
+def _port_owners(groups: tuple[str, ...]) -> dict[str, str]:
+    return {name: "etcd" if name == "etcd-peer" else name for name in parts.port_names(groups)}
+
+
+def _judge(part: Part, process: psutil.Process | None) -> PartStatus:
+    try:
+        if process is None:
+            raise psutil.NoSuchProcess(0)
+        memory, uptime = process.memory_info().rss, time.time() - process.create_time()
+    except psutil.Error:
+        return PartStatus(part.name, "stopped", part.address)
+    problem = probe.ask(part.probe)
+    note = problem or (_replay_note(part) if part.name == "aws" else "")
+    return PartStatus(part.name, "unhealthy" if problem else "healthy", part.address, process.pid, memory, uptime, note)
+
+
+def _replay_note(part: Part) -> str:
+    replay = cast("dict[str, object]", probe.details(part.probe).get("replay") or {})
+    problems = cast("list[str]", replay.get("problems") or [])
+    if not problems:
+        return ""
+    return f"{len(problems)} requests did not come back as they were: {'; '.join(problems[:3])}"

@@ -1,0 +1,81 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pavedpath_sandbox.environment import as_shell, variables
+from pavedpath_sandbox.layout import Layout, write_private
+
+ALL = {"aws": 20001, "github": 20002, "kube-apiserver": 20003, "registry": 20004}
+values = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=30)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(values, min_size=1, max_size=20))
+def test_a_shell_reads_back_every_value(texts: list[str]) -> None:
+    script = as_shell({f"V{n}": text for n, text in enumerate(texts)})
+    script += "".join(f'printf "%s\\0" "$V{n}"\n' for n in range(len(texts)))
+    done = subprocess.run(["sh"], input=script.encode(), capture_output=True, check=True)
+    assert done.stderr == b""
+    assert done.stdout.decode().split("\0")[:-1] == texts
+
+
+@pytest.mark.parametrize("name", ["", "A B", "1A", "A;rm", "A-B", "A\n"])
+def test_a_name_that_is_no_variables_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be exported"):
+        as_shell({name: "x"})
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path / "a sandbox", tmp_path / "tools" / "bin")
+    write_private(made.github_token, "secret-token")
+    return made
+
+
+def test_everything(layout: Layout, tmp_path: Path) -> None:
+    found = variables(layout, ALL, {"PATH": "/usr/bin:/bin"})
+    assert found == {
+        "PATH": f"{tmp_path}/tools/bin:/usr/bin:/bin",
+        "PULUMI_HOME": f"{tmp_path}/tools/pulumi-home",
+        "PULUMI_BACKEND_URL": f"file://{tmp_path}/a sandbox/pulumi",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": f"{tmp_path}/a sandbox/pulumi-passphrase",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:20001",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "GITHUB_BASE_URL": "http://127.0.0.1:20002/",
+        "GITHUB_TOKEN": "secret-token",
+        "GITHUB_OWNER": "acme",
+        "KUBECONFIG": f"{tmp_path}/a sandbox/kubernetes/kubeconfig",
+    }
+
+
+def test_only_what_was_started(layout: Layout) -> None:
+    found = variables(layout, {"aws": 20001}, {})
+    assert not any(name.startswith("GITHUB") or name == "KUBECONFIG" for name in found)
+
+
+def test_evaluating_it_twice_does_not_lengthen_the_path(layout: Layout) -> None:
+    once = variables(layout, ALL, {"PATH": "/usr/bin"})["PATH"]
+    assert variables(layout, ALL, {"PATH": once})["PATH"] == once
+
+
+def test_plugins_are_never_fetched_once_all_are_there(layout: Layout) -> None:
+    name = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
+    plugins = layout.pulumi_home / "plugins"
+    for plugin in ("resource-aws-v7.0.0", "resource-github-v6.0.0"):
+        (plugins / plugin).mkdir(parents=True)
+    assert name not in variables(layout, ALL, {})
+    (plugins / "resource-kubernetes-v4.0.0").mkdir()
+    assert variables(layout, ALL, {})[name] == "true"
+
+
+def test_loopback_bypasses_a_proxy(layout: Layout) -> None:
+    found = variables(layout, ALL, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "corp.example,localhost"})
+    assert found["NO_PROXY"] == found["no_proxy"] == "corp.example,localhost,127.0.0.1"
+    assert "NO_PROXY" not in variables(layout, ALL, {})

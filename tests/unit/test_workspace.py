@@ -1,0 +1,55 @@
+"""The checkout as a whole: documents that name what exists, arrows, nothing of one machine."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+class TestDocuments:
+    def test_links_lead_somewhere(self, document: Path) -> None:
+        targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text())
+        missing = [target for target in targets if not (document.parent / target).exists()]
+        assert missing == []
+
+    def test_make_targets_exist(self, document: Path) -> None:
+        targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        code = re.findall(r"`make ([a-z-]+)`|^(?:\$ )?make ([a-z-]+)$", document.read_text(), re.MULTILINE)
+        assert {name for pair in code for name in pair if name} <= targets
+
+
+def test_the_coverage_page_names_tests_that_exist() -> None:
+    names = re.findall(r"(tests/[\w/]+\.py)((?:::\w+)*)", (ROOT / "docs" / "coverage.md").read_text())
+    assert names
+    for path, parts in names:
+        text = (ROOT / path).read_text()
+        for part in parts.split("::")[1:]:
+            assert re.search(rf"(def|class) {part}\b", text), f"{path} has no {part}"
+
+
+def test_the_arrows_between_the_rooms_hold() -> None:
+    done = subprocess.run([ROOT / ".venv/bin/lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_sdks_are_the_versions_of_the_pinned_providers() -> None:
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "requirements.in").read_text(), re.MULTILINE))
+    packages = tomllib.loads((ROOT / "toolchain" / "toolchain.toml").read_text())["package"]
+    assert pinned == {
+        "pulumi": packages["pulumi"]["version"],
+        **{f"pulumi-{name}": packages[name]["version"] for name in ("aws", "github", "kubernetes")},
+    }
+
+
+def test_every_package_is_locked_with_hashes_and_no_registry_is_named() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    packages = re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?==", text, re.MULTILINE)
+    assert len(packages) > 50
+    assert len(re.findall(r"--hash=sha256:", text)) >= len(packages)
+    assert "http" not in re.sub(r"(?m)^\s*#.*$|^(?:httpcore|httpx|httptools)\S*.*$", "", text)
