@@ -17,7 +17,7 @@ STACKS := shared dev
 ##@ The main job
 .PHONY: up preview down
 up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox
-	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS)
+	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview' --next 'make test' --next 'make down'
 
 preview: toolchain-ready sandbox-up  ## Show what `make up` would change, and change nothing
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack preview $(STACKS)

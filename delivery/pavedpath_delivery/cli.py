@@ -1,0 +1,24 @@
+"""The command `pavedpath`."""
+
+import typer
+
+from pavedpath_delivery.stack.cli import app as stack
+
+app = typer.Typer(
+    name="pavedpath",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: rich alone takes longer to import than everything else here
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(stack, name="stack")
+
+
+@app.callback()
+def pavedpath() -> None:
+    """Deliver what the stacks describe."""
+
+
+def main() -> None:
+    """Run the command."""
+    app()

@@ -1,0 +1,141 @@
+"""A small Kubernetes API client over the kubeconfig: read lists and objects, delete one object."""
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import yaml
+
+from pavedpath_delivery.stack.errors import StackCommandError
+from pavedpath_delivery.stack.events import Json, Properties, fields, objects
+
+if TYPE_CHECKING:
+    import httpx
+
+_TIMEOUT_S = 10.0
+
+
+def kubeconfig_path(environ: Mapping[str, str]) -> Path:
+    """Return the first existing file of KUBECONFIG, or the usual place."""
+    listed = [Path(item) for item in environ.get("KUBECONFIG", "").split(os.pathsep) if item]
+    return next((path for path in listed if path.exists()), Path("~/.kube/config").expanduser())
+
+
+@dataclass(frozen=True)
+class _Access:
+    server: str
+    cluster: Properties
+    user: Properties
+
+
+def _access(path: Path) -> _Access:
+    document = fields(yaml.safe_load(path.read_text()))
+
+    def named(kind: str, name: str, field: str) -> Properties:
+        return next((fields(e.get(field)) for e in objects(document.get(kind)) if e.get("name") == name), fields(None))
+
+    context = named("contexts", str(document.get("current-context", "")), "context")
+    cluster = named("clusters", str(context.get("cluster", "")), "cluster")
+    if not cluster.get("server"):
+        raise StackCommandError(f"{path}: its current context names no cluster with a server")
+    return _Access(str(cluster["server"]), cluster, named("users", str(context.get("user", "")), "user"))
+
+
+def _token(user: Properties, environ: Mapping[str, str]) -> str | None:
+    if user.get("token"):
+        return str(user["token"])
+    if user.get("tokenFile"):
+        return Path(str(user["tokenFile"])).read_text().strip()
+    plugin = fields(user.get("exec"))
+    if not plugin:
+        return None
+    # https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
+    version = plugin.get("apiVersion", "client.authentication.k8s.io/v1")
+    wanted = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    extra = {str(item["name"]): str(item["value"]) for item in objects(plugin.get("env"))}
+    done = subprocess.run(
+        [str(plugin["command"]), *cast(list[str], plugin.get("args") or [])],
+        env={**environ, **extra, "KUBERNETES_EXEC_INFO": json.dumps(wanted)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return str(json.loads(done.stdout)["status"]["token"])
+
+
+def _tls(access: _Access, base: Path) -> ssl.SSLContext | bool:
+    if not access.server.startswith("https"):
+        return False
+
+    def pem(entry: Properties, key: str) -> str | None:
+        if entry.get(f"{key}-data"):
+            return base64.b64decode(str(entry[f"{key}-data"])).decode()
+        return (base / str(entry[key])).read_text() if entry.get(key) else None
+
+    context = ssl.create_default_context(cadata=pem(access.cluster, "certificate-authority"))
+    if access.cluster.get("insecure-skip-tls-verify"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    certificate, key = pem(access.user, "client-certificate"), pem(access.user, "client-key")
+    if certificate and key:
+        with tempfile.NamedTemporaryFile("w") as both:  # mode 0600; OpenSSL takes certificates from files alone
+            both.write(f"{certificate}\n{key}\n")
+            both.flush()
+            context.load_cert_chain(both.name)
+    return context
+
+
+class KubernetesApi:
+    """The cluster of the kubeconfig's current context.
+
+    Args:
+        client: an HTTP client whose base URL is the API server's and which authenticates itself.
+    """
+
+    def __init__(self, client: "httpx.Client") -> None:
+        self._client = client
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "KubernetesApi":
+        """Open the cluster that KUBECONFIG names.
+
+        Raises:
+            StackCommandError: there is no usable kubeconfig.
+        """
+        import httpx
+
+        path = kubeconfig_path(environ)
+        try:
+            access = _access(path)
+            token = _token(access.user, environ)
+            tls = _tls(access, path.parent)
+        except (OSError, KeyError, ValueError, yaml.YAMLError, subprocess.SubprocessError) as error:
+            raise StackCommandError(f"The kubeconfig {path} cannot be used: {error}") from error
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return cls(httpx.Client(base_url=access.server, headers=headers, verify=tls, timeout=_TIMEOUT_S))
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Json | None:
+        """Return the document at a path, None where there is none."""
+        response = self._client.get(path, params=dict(params or {}))
+        if response.status_code == 404:
+            return None
+        response.raise_for_status()
+        return response.json()
+
+    def items(self, path: str, params: Mapping[str, str] | None = None) -> list[Properties]:
+        """Return the objects of a list."""
+        return objects(fields(self.get(path, params)).get("items"))
+
+    def delete(self, path: str) -> None:
+        """Delete an object; one that is gone is no error."""
+        response = self._client.delete(path)
+        if response.status_code != 404:
+            response.raise_for_status()

@@ -1,0 +1,226 @@
+"""Looks in GitHub for a resource whose creation was interrupted.
+
+The ids are those that the provider imports: `*Import` functions of terraform-provider-github 6.13, where parts are
+joined with `:` and a `:` inside a part is written `??`.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote, urlsplit
+
+from pavedpath_delivery.stack.events import fields
+from pavedpath_delivery.stack.repair.plan import Absent, Exists, PendingOperation, Reality, Repeatable, Unclear
+
+if TYPE_CHECKING:
+    import httpx
+
+_PUBLIC_API = "https://api.github.com/"
+
+
+class GitHub:
+    """The REST API as the owner's; the owner is an organisation.
+
+    Args:
+        client: an HTTP client whose base URL is the API's root and which authenticates itself.
+        owner: the organisation.
+    """
+
+    def __init__(self, client: "httpx.Client", owner: str) -> None:
+        self._client = client
+        self.owner = owner
+
+    def get(self, path: str, **params: str) -> Any | None:
+        """Return the document at a path, None where there is none."""
+        response = self._client.get(path, params=params)
+        if response.status_code == 404:
+            return None
+        response.raise_for_status()
+        return response.json()
+
+    def every(self, path: str, key: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the items of all pages; `key` names the field that holds them where the answer is no list."""
+        items: list[Mapping[str, Any]] = []
+        url: str | None = f"{path}?per_page=100"
+        while url:
+            response = self._client.get(url)
+            if response.status_code == 404:
+                break
+            response.raise_for_status()
+            items += response.json()[key] if key else response.json()
+            url = response.links.get("next", {}).get("url")
+        return items
+
+
+def api_root(base_url: str) -> str:
+    """Return the REST root for the provider's base URL: an Enterprise Server has it under `/api/v3/`. Pure."""
+    base = base_url.rstrip("/") + "/"
+    host = urlsplit(base).hostname or ""
+    if host == "api.github.com" or host.endswith(".ghe.com") or base.endswith("/api/v3/"):
+        return base
+    return base + "api/v3/"
+
+
+def connect(environ: Mapping[str, str], provider: Mapping[str, Any]) -> GitHub:
+    """Open the API that the provider uses: its own inputs first, then GITHUB_BASE_URL, GITHUB_OWNER, GITHUB_TOKEN."""
+    import httpx
+
+    def setting(field: str, variable: str, default: str = "") -> str:
+        value = provider.get(field)
+        return value if isinstance(value, str) and value else environ.get(variable, default)
+
+    root = api_root(setting("baseUrl", "GITHUB_BASE_URL", _PUBLIC_API))
+    token = environ.get("GITHUB_TOKEN", "")
+    headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    client = httpx.Client(base_url=root, headers=headers, timeout=30, follow_redirects=True)
+    return GitHub(client, setting("owner", "GITHUB_OWNER"))
+
+
+Finder: TypeAlias = Callable[[GitHub, PendingOperation], Reality]
+
+
+def _part(text: str) -> str:
+    return text.replace(":", "??")
+
+
+def _path(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _repo(github: GitHub, operation: PendingOperation) -> str:
+    return f"repos/{github.owner}/{operation.text('repository')}"
+
+
+def _named(items: list[Mapping[str, Any]], field: str, value: str) -> list[Mapping[str, Any]]:
+    return [item for item in items if str(item.get(field)) == value]
+
+
+def _one_of(found: list[Mapping[str, Any]], prefix: str = "") -> Reality:
+    if len(found) > 1:
+        return Unclear(f"several could be it: {', '.join(str(item['id']) for item in found)}")
+    return Exists(f"{prefix}{found[0]['id']}") if found else Absent()
+
+
+def _repository(github: GitHub, operation: PendingOperation) -> Reality:
+    name = operation.text("name")
+    # Seeded: an import does not know flags such as `auto_init`, and would take them for changes.
+    return Exists(name, seeded=True) if github.get(f"repos/{github.owner}/{name}") else Absent()
+
+
+def _repository_ruleset(github: GitHub, operation: PendingOperation) -> Reality:
+    found = _named(github.every(f"{_repo(github, operation)}/rulesets"), "name", operation.text("name"))
+    # The list also shows the organisation's rulesets that apply to the repository.
+    own = [item for item in found if item.get("source_type", "Repository") == "Repository"]
+    return _one_of(own, f"{operation.text('repository')}:")
+
+
+def _organization_ruleset(github: GitHub, operation: PendingOperation) -> Reality:
+    return _one_of(_named(github.every(f"orgs/{github.owner}/rulesets"), "name", operation.text("name")))
+
+
+def _environment(github: GitHub, operation: PendingOperation) -> Reality:
+    name = operation.text("environment")
+    found = github.get(f"{_repo(github, operation)}/environments/{_path(name)}")
+    return Exists(f"{operation.text('repository')}:{_part(name)}") if found else Absent()
+
+
+def _deployment_policy(github: GitHub, operation: PendingOperation) -> Reality:
+    environment = operation.text("environment")
+    path = f"{_repo(github, operation)}/environments/{_path(environment)}/deployment-branch-policies"
+    pattern = operation.text("branchPattern", "tagPattern")
+    kind = "branch" if operation.text("branchPattern") else "tag"
+    found = _named(github.every(path, "branch_policies"), "name", pattern)
+    same_kind = [item for item in found if item.get("type", "branch") == kind]
+    return _one_of(same_kind, f"{operation.text('repository')}:{_part(environment)}:")
+
+
+def _file(github: GitHub, operation: PendingOperation) -> Reality:
+    file, branch = operation.text("file"), operation.text("branch")
+    params = {"ref": branch} if branch else {}
+    found = github.get(f"{_repo(github, operation)}/contents/{quote(file)}", **params)
+    # Seeded where the id is that of the state: an import sets `overwrite_on_create` back, and the change that this
+    # makes could not be pushed once a ruleset protects the branch.
+    identifier = f"{operation.text('repository')}:{_part(file)}:{branch}"
+    return Exists(identifier, seeded=bool(branch)) if found else Absent()
+
+
+def _variable(github: GitHub, operation: PendingOperation) -> Reality:
+    name, environment = operation.text("variableName"), operation.text("environment")
+    below = f"environments/{_path(environment)}" if environment else "actions"
+    if github.get(f"{_repo(github, operation)}/{below}/variables/{_path(name)}") is None:
+        return Absent()
+    parts = [operation.text("repository"), *([_part(environment)] if environment else []), name]
+    return Exists(":".join(parts))
+
+
+def _organization_variable(github: GitHub, operation: PendingOperation) -> Reality:
+    name = operation.text("variableName")
+    return Exists(name) if github.get(f"orgs/{github.owner}/actions/variables/{_path(name)}") else Absent()
+
+
+def _branch(github: GitHub, operation: PendingOperation) -> Reality:
+    name = operation.text("branch")
+    found = github.get(f"{_repo(github, operation)}/branches/{_path(name)}")
+    return Exists(f"{operation.text('repository')}:{name}") if found else Absent()
+
+
+def _team(github: GitHub, operation: PendingOperation) -> Reality:
+    return _one_of(_named(github.every(f"orgs/{github.owner}/teams"), "name", operation.text("name")))
+
+
+def _webhook(github: GitHub, operation: PendingOperation) -> Reality:
+    url = str(fields(operation.inputs.get("configuration")).get("url", ""))
+    hooks = github.every(f"{_repo(github, operation)}/hooks")
+    return _one_of([h for h in hooks if h.get("config", {}).get("url") == url], f"{operation.text('repository')}/")
+
+
+def _repeatable(_github: GitHub, _operation: PendingOperation) -> Reality:
+    return Repeatable()
+
+
+_TYPES: Mapping[str, tuple[tuple[str, ...], Finder]] = {  # by type: inputs that must be known, and how to find it
+    "Repository": (("name",), _repository),
+    "RepositoryRuleset": (("repository", "name"), _repository_ruleset),
+    "OrganizationRuleset": (("name",), _organization_ruleset),
+    "RepositoryEnvironment": (("repository", "environment"), _environment),
+    "RepositoryEnvironmentDeploymentPolicy": (("repository", "environment"), _deployment_policy),
+    "RepositoryFile": (("repository", "file"), _file),
+    "RepositoryWebhook": (("repository",), _webhook),
+    "ActionsVariable": (("repository", "variableName"), _variable),
+    "ActionsEnvironmentVariable": (("repository", "environment", "variableName"), _variable),
+    "ActionsOrganizationVariable": (("variableName",), _organization_variable),
+    "Branch": (("repository", "branch"), _branch),
+    "Team": (("name",), _team),
+    # PUT or PATCH of one thing under a name or of a repository's only one
+    "ActionsEnvironmentSecret": ((), _repeatable),
+    "ActionsOrganizationPermissions": ((), _repeatable),
+    "ActionsOrganizationSecret": ((), _repeatable),
+    "ActionsRepositoryOidcSubjectClaimCustomizationTemplate": ((), _repeatable),
+    "ActionsRepositoryPermissions": ((), _repeatable),
+    "ActionsSecret": ((), _repeatable),
+    "BranchDefault": ((), _repeatable),
+    "DependabotSecret": ((), _repeatable),
+    "RepositoryDependabotSecurityUpdates": ((), _repeatable),
+    "RepositoryTopics": ((), _repeatable),
+    "RepositoryVulnerabilityAlerts": ((), _repeatable),
+    "TeamRepository": ((), _repeatable),
+}
+FINDERS = {f"github:index/{kind[0].lower()}{kind[1:]}:{kind}": finder for kind, finder in _TYPES.items()}
+
+
+def look(operation: PendingOperation, _known: frozenset[str], github: GitHub | None = None) -> Reality:
+    """Return what GitHub knows of the resource."""
+    import httpx
+
+    if operation.type not in FINDERS:
+        return Unclear(f"no way is known to find a {operation.type}")
+    needed, finder = FINDERS[operation.type]
+    unknown = [name for name in needed if not operation.text(name)]
+    if unknown:
+        return Unclear(f"its {' and '.join(unknown)} cannot be read from the state")
+    try:
+        return finder(github or connect(os.environ, operation.provider), operation)
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        return Unclear(f"GitHub could not be asked: {error}")

@@ -1,0 +1,75 @@
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from pavedpath_delivery.stack.errors import StackCommandError
+from pavedpath_delivery.stack.kube import KubernetesApi, kubeconfig_path
+
+
+def kubeconfig(path: Path, user: dict[str, Any], cluster: dict[str, Any] | None = None) -> dict[str, str]:
+    document = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": cluster or {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": user}],
+    }
+    path.write_text(yaml.safe_dump(document))
+    return {"KUBECONFIG": str(path)}
+
+
+def authorization(api: KubernetesApi) -> str:
+    client: httpx.Client = api._client  # pyright: ignore[reportPrivateUsage]  what it sends is what counts
+    return client.headers.get("Authorization", "")
+
+
+def test_a_token(tmp_path: Path) -> None:
+    api = KubernetesApi.from_environment(kubeconfig(tmp_path / "k", {"token": "t"}))
+    assert authorization(api) == "Bearer t"
+
+
+def test_a_token_of_a_plugin(tmp_path: Path) -> None:
+    answer = json.dumps({"status": {"token": "from-plugin"}})
+    plugin = {"command": sys.executable, "args": ["-c", f"print('{answer}')"], "env": [{"name": "A", "value": "b"}]}
+    api = KubernetesApi.from_environment(kubeconfig(tmp_path / "k", {"exec": plugin}))
+    assert authorization(api) == "Bearer from-plugin"
+
+
+def test_the_first_file_that_exists_is_used(tmp_path: Path) -> None:
+    kubeconfig(tmp_path / "b", {})
+    assert kubeconfig_path({"KUBECONFIG": f"{tmp_path}/a:{tmp_path}/b"}) == tmp_path / "b"
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster"),
+    [
+        ({"exec": {"command": "/nowhere/aws"}}, None),
+        ({"tokenFile": "/nowhere/token"}, None),
+        ({}, {"server": "https://k", "certificate-authority-data": base64.b64encode(b"no PEM").decode()}),
+        ({}, {"server": ""}),
+    ],
+)
+def test_what_cannot_be_used_is_one_clear_error(
+    tmp_path: Path, user: dict[str, Any], cluster: dict[str, Any] | None
+) -> None:
+    with pytest.raises(StackCommandError, match=str(tmp_path / "k")):
+        KubernetesApi.from_environment(kubeconfig(tmp_path / "k", user, cluster))
+
+
+def test_absence_is_an_answer_and_refusal_an_error() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response({"/gone": 404, "/no": 403}.get(request.url.path, 200), json={"items": [{"a": 1}]})
+
+    api = KubernetesApi(httpx.Client(base_url="http://k", transport=httpx.MockTransport(answer)))
+    assert api.get("/gone") is None
+    assert api.items("/gone") == []
+    assert api.items("/there") == [{"a": 1}]
+    api.delete("/gone")
+    with pytest.raises(httpx.HTTPStatusError):
+        api.get("/no")
+    with pytest.raises(httpx.HTTPStatusError):
+        api.delete("/no")
