@@ -1,0 +1,1 @@
+"""Handlers by topic: each takes a Call and returns a Reply."""
