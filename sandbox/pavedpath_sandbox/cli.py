@@ -63,12 +63,12 @@ def _reported() -> Generator[None]:
         raise typer.Exit(130) from None
 
 
-def _open(directory: Path | None, groups: tuple[str, ...] | None = None) -> Sandbox:
+def _open(directory: Path | None, groups: tuple[str, ...] | None = None, plan: str | None = None) -> Sandbox:
     from .layout import Layout
     from .parts import GROUPS
     from .sandbox import Sandbox
 
-    return Sandbox(groups=groups or GROUPS, layout=Layout.find(directory))
+    return Sandbox(groups=groups or GROUPS, layout=Layout.find(directory), plan=plan)
 
 
 @app.command()
@@ -77,11 +77,14 @@ def up(
         list[str] | None, typer.Argument(help="aws, github, kubernetes, registry [default: all].")
     ] = None,
     directory: Directory = None,
+    plan: Annotated[
+        str | None, typer.Option(help="GitHub's plan: free, team or enterprise [default: as before, at first team].")
+    ] = None,
 ) -> None:
     """Start the sandbox, or repair it. Does nothing when all parts are healthy."""
     started = time.monotonic()
     try:
-        sandbox = _open(directory, tuple(groups or ()))
+        sandbox = _open(directory, tuple(groups or ()), plan)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     with _reported():

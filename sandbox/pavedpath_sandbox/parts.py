@@ -15,12 +15,13 @@ from .kubernetes import config as cluster
 from .kubernetes.pki import Pki
 from .layout import Layout, write_private
 from .probe import Probe
+from .state import DEFAULT_PLAN
 
 GROUPS = ("aws", "github", "kubernetes", "registry")
 ACCOUNT_ID = "123456789012"  # moto's
 REGION = cluster.REGION
 ORGANIZATION = "acme"
-PASSPHRASE = "sandbox"  # of the secrets in a stack's state; public, see docs/sandbox.md
+PASSPHRASE = "sandbox"  # noqa: S105  # of the secrets in a stack's state; public, see docs/sandbox.md
 PORTS: Mapping[str, tuple[str, ...]] = {
     "aws": ("aws",),
     "github": ("github",),
@@ -86,10 +87,20 @@ def locate(layout: Layout, parts: tuple[Part, ...]) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def describe(layout: Layout, groups: tuple[str, ...], ports: Mapping[str, int]) -> tuple[Part, ...]:
-    """Describe the parts of `groups`; a part comes after those it depends on. `ports` holds all names of `PORTS`."""
-    builders = {"aws": _aws, "github": _github, "kubernetes": _kubernetes, "registry": _registry}
-    return tuple(part for group in GROUPS if group in groups for part in builders[group](layout, ports))
+def describe(
+    layout: Layout, groups: tuple[str, ...], ports: Mapping[str, int], plan: str = DEFAULT_PLAN
+) -> tuple[Part, ...]:
+    """Describe the parts of `groups`; a part comes after those it depends on.
+
+    `ports` holds all names of `PORTS`; `plan` is what the sandbox's GitHub allows.
+    """
+    builders = {
+        "aws": lambda: _aws(layout, ports),
+        "github": lambda: _github(layout, ports, plan),
+        "kubernetes": lambda: _kubernetes(layout, ports),
+        "registry": lambda: _registry(layout, ports),
+    }
+    return tuple(part for group in GROUPS if group in groups for part in builders[group]())
 
 
 def port_names(groups: tuple[str, ...]) -> list[str]:
@@ -151,7 +162,7 @@ def _aws(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
     )
 
 
-def _github(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
+def _github(layout: Layout, ports: Mapping[str, int], plan: str) -> tuple[Part, ...]:
     port = ports["github"]
     state = layout.root / "github" / "state.sqlite"
     return (
@@ -161,7 +172,8 @@ def _github(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
             program=_PYTHON,
             arguments=(
                 *("-m", "pavedpath_sandbox.github", "--port", str(port), "--state", str(state)),
-                *("--token-file", str(layout.github_token), "--organization", ORGANIZATION, "--plan", "team"),
+                *("--token-file", str(layout.github_token), "--organization", ORGANIZATION, "--plan", plan),
+                "--strict",
             ),
             inputs=(layout.github_token, *_sources("github")),
             probe=Probe(port, "/_sandbox/health"),

@@ -59,15 +59,21 @@ class Sandbox:
         *,
         keep: bool = False,
         layout: Layout | None = None,
+        plan: str | None = None,
     ) -> None:
         """`directory` defaults to a temporary one; `keep` leaves parts and state when the context ends.
 
+        `plan` is GitHub's: free, team or enterprise; by default what it was, at first team.
+
         Raises:
-            ValueError: `groups` names one that does not exist.
+            ValueError: `groups` names one that does not exist, or `plan` is none of GitHub's.
         """
+        if plan is not None and plan not in state.PLANS:
+            raise ValueError(f"no such plan of GitHub's: {plan}; there are {', '.join(state.PLANS)}")
         if unknown := sorted(set(groups) - set(GROUPS)):
             raise ValueError(f"no such part of a sandbox: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
         self.groups = groups
+        self.plan = plan
         self._keep = keep
         self.layout = layout or Layout.find(directory or Path(tempfile.mkdtemp(prefix="pavedpath-sandbox-")))
 
@@ -104,7 +110,8 @@ class Sandbox:
             groups = tuple(group for group in GROUPS if group in {*self.groups, *remembered.groups})
             self._settle_ports(remembered, groups, say)
             remembered.groups = groups
-            described = parts.describe(self.layout, groups, remembered.ports)
+            remembered.plan = self.plan or remembered.plan
+            described = parts.describe(self.layout, groups, remembered.ports, remembered.plan)
             programs = parts.locate(self.layout, described)
             parts.prepare(self.layout, groups, remembered.ports)
             state.save(self.layout, remembered)
@@ -147,7 +154,7 @@ class Sandbox:
         remembered = state.load(self.layout)
         if remembered is None:
             return []
-        described = parts.describe(self.layout, remembered.groups, remembered.ports)
+        described = parts.describe(self.layout, remembered.groups, remembered.ports, remembered.plan)
         running = self._running(remembered)
         with ThreadPoolExecutor(max_workers=max(1, len(described))) as pool:
             return list(pool.map(_judge, described, [running.get(part.name) for part in described]))
@@ -164,7 +171,7 @@ class Sandbox:
     def stopped(self) -> list[str]:
         """The parts whose process is gone, without asking any of them whether it is ready."""
         remembered = self._remembered()
-        described = parts.describe(self.layout, remembered.groups, remembered.ports)
+        described = parts.describe(self.layout, remembered.groups, remembered.ports, remembered.plan)
         running = self._running(remembered)
         return [part.name for part in described if part.name not in running]
 

@@ -14,6 +14,9 @@ from typing import cast
 from .layout import Layout, write_private
 
 _VERSION = 1
+PLANS = ("free", "team", "enterprise")
+"""GitHub's plans that the sandbox's organisation can be on."""
+DEFAULT_PLAN = "team"
 
 
 class StateError(Exception):
@@ -38,16 +41,23 @@ class ProcessRecord:
 
 @dataclass
 class State:
-    """Ports by name, processes by part, and the groups of parts that `up` was asked for."""
+    """Ports by name, processes by part, the groups of parts and the GitHub plan that `up` was asked for."""
 
     groups: tuple[str, ...] = ()
     ports: dict[str, int] = field(default_factory=dict[str, int])
     processes: dict[str, ProcessRecord] = field(default_factory=dict[str, ProcessRecord])
+    plan: str = DEFAULT_PLAN
 
     def to_json(self) -> str:
         """Encode for the state file."""
         processes = {name: vars(record) for name, record in self.processes.items()}
-        content = {"version": _VERSION, "groups": self.groups, "ports": self.ports, "processes": processes}
+        content = {
+            "version": _VERSION,
+            "groups": self.groups,
+            "plan": self.plan,
+            "ports": self.ports,
+            "processes": processes,
+        }
         return json.dumps(content, indent=2) + "\n"
 
     @staticmethod
@@ -70,8 +80,12 @@ class State:
         if not isinstance(groups, list):
             raise StateError("groups must be a list")
         names = cast("list[object]", groups)
+        plan = content.get("plan", DEFAULT_PLAN)
+        if plan not in PLANS:
+            raise StateError(f"plan is {plan!r}, not one of {', '.join(PLANS)}")
         return State(
             groups=tuple(str(name) for name in names),
+            plan=str(plan),
             ports={name: _port(name, value) for name, value in _object(content, "ports").items()},
             processes={name: _process(name, value) for name, value in _object(content, "processes").items()},
         )

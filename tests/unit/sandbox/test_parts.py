@@ -126,3 +126,10 @@ def test_the_layout_follows_the_project(tmp_path: Path, monkeypatch: pytest.Monk
     given = {"PAVEDPATH_SANDBOX_DIR": "mine", "PAVEDPATH_TOOLCHAIN_BIN": os.fspath(tmp_path / "t")}
     assert Layout.find(environment=given) == Layout(tmp_path / "deep" / "er" / "mine", tmp_path / "t")
     assert Layout.find(tmp_path / "other", given).root == tmp_path / "other"
+
+
+@pytest.mark.parametrize("plan", ["free", "enterprise"])
+def test_github_is_held_to_its_description_and_to_the_plan(layout: Layout, plan: str) -> None:
+    (github,) = parts.describe(layout, ("github",), PORTS, plan)
+    assert github.arguments[github.arguments.index("--plan") + 1] == plan
+    assert "--strict" in github.arguments

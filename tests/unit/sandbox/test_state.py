@@ -56,6 +56,7 @@ def test_rubbish_is_a_state_error_and_nothing_else(value: object) -> None:
     [
         ({"version": 2}, "version is 2"),
         ({"groups": "aws"}, "groups"),
+        ({"plan": "gratis"}, "plan is 'gratis'"),
         ({"ports": {"aws": 0}}, "ports.aws is 0"),
         ({"ports": {"aws": True}}, "ports.aws"),
         ({"processes": {"aws": {"pid": -1, "created": 1, "digest": ""}}}, "processes.aws"),
