@@ -48,6 +48,8 @@ class ChecksWorkflow:
                 yield Problem("checks", job, "it cannot be a job id", f"use letters, digits, _ and -; not '{GATE}'")
             if not command.strip():
                 yield Problem("checks", job, "its command is empty", "give a shell command")
+            if not command.replace("\n", "").replace("\t", "").isprintable():
+                yield Problem("checks", job, "its command holds control characters, which YAML refuses", "remove them")
 
     def render(self) -> str:
         """Return the workflow file."""
@@ -81,7 +83,7 @@ jobs:
 """
 
     def _job(self, job: str, command: str) -> str:
-        lines = "\n".join(f"          {line}".rstrip() for line in command.strip().splitlines())
+        lines = "\n".join(f"          {line}".rstrip() for line in command.strip().split("\n"))
         return f"""\
   {job}:
     name: {job}
