@@ -79,8 +79,8 @@ help:  ## Show this list
 $(INSTALLED): requirements.lock components/pyproject.toml runners/pyproject.toml delivery/pyproject.toml sandbox/pyproject.toml | $(UV)
 	@echo "Installing the Python packages of requirements.lock"
 	@[ -x $(PYTHON) ] || $(UV) venv -q --python '>=3.11' .venv
-	@$(UV) pip sync -q --require-hashes requirements.lock
-	@$(UV) pip install -q --no-deps --no-build-isolation -e components -e runners -e delivery -e sandbox
+	@$(UV) pip sync -q --python $(PYTHON) --require-hashes requirements.lock
+	@$(UV) pip install -q --python $(PYTHON) --no-deps --no-build-isolation -e components -e runners -e delivery -e sandbox
 	@touch $@
 
 .toolchain/uv/bin/uv:

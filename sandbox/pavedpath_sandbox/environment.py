@@ -23,6 +23,7 @@ def variables(layout: Layout, ports: Mapping[str, int], current: Mapping[str, st
         "PULUMI_BACKEND_URL": f"file://{layout.root / 'pulumi'}",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(layout.passphrase),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
     }
     if _has_plugins(layout.pulumi_home):
         result["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"

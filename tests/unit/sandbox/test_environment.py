@@ -42,6 +42,7 @@ def test_everything(layout: Layout, tmp_path: Path) -> None:
         "PULUMI_BACKEND_URL": f"file://{tmp_path}/a sandbox/pulumi",
         "PULUMI_CONFIG_PASSPHRASE_FILE": f"{tmp_path}/a sandbox/pulumi-passphrase",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:20001",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
