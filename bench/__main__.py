@@ -137,7 +137,7 @@ def main() -> None:
             for stack in STACKS
         ]
     console.print(
-        table("Sandbox", [("cold start, all parts together", whole, "its parts one after another", sum(parts))])
+        table("Sandbox", [("cold start, all parts together", whole, "sum of its parts' own times", sum(parts))])
     )
     console.print(table("Stacks shared and dev", [(k, ours[k], "written by hand", by_hand[k]) for k in ours]))
     console.print(table("Overhead", rows))

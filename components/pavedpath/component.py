@@ -31,7 +31,7 @@ def parse(model: type[ParsedT], args: Mapping[str, object] | None, component: st
     """
     given = dict(args or {})
     fields = {field.name: field for field in dataclasses.fields(model)}  # pyright: ignore[reportArgumentType]  # a Protocol cannot say "is a dataclass"
-    problems = [_unknown(key, given[key], list(fields)) for key in given if key not in fields]
+    problems = [_unknown(key, list(fields)) for key in given if key not in fields]
     problems += [
         Problem(key, None, "it is required and was not given", f"pass {key}=…")
         for key, field in fields.items()
@@ -46,10 +46,11 @@ def parse(model: type[ParsedT], args: Mapping[str, object] | None, component: st
     return parsed
 
 
-def _unknown(key: str, value: object, valid: list[str]) -> Problem:
+def _unknown(key: str, valid: list[str]) -> Problem:
     near = difflib.get_close_matches(key, valid, n=1)
     fix = f"did you mean '{near[0]}'? It takes: " if near else "it takes: "
-    return Problem(key, value, "there is no such argument", fix + ", ".join(sorted(valid)))
+    # Its value is not shown: a mistyped name may well hold a secret.
+    return Problem(key, None, "there is no such argument", fix + ", ".join(sorted(valid)))
 
 
 class Component(pulumi.ComponentResource):

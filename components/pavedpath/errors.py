@@ -8,7 +8,7 @@ import pulumi
 
 @dataclass(frozen=True)
 class Problem:
-    """One offender: which argument, what it holds, why that cannot be, and what to do."""
+    """One offender: which argument, what it holds (None: not shown), why that cannot be, and what to do."""
 
     argument: str
     value: object
@@ -16,8 +16,8 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        shown = repr(self.value)
-        return f"{self.argument} = {shown if len(shown) <= 80 else shown[:77] + '...'}: {self.why}. Fix: {self.fix}."
+        shown = "" if self.value is None else f" = {self.value!r}"
+        return f"{self.argument}{shown if len(shown) <= 80 else shown[:77] + '...'}: {self.why}. Fix: {self.fix}."
 
 
 class InvalidArgumentsError(pulumi.RunError, ValueError):

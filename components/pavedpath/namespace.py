@@ -49,7 +49,7 @@ class _Namespace:
 
     def problems(self) -> Iterator[Problem]:
         for argument, value in (("name", self.name), ("deployer", self.deployer)):
-            if not _LABEL.match(value):
+            if not _LABEL.fullmatch(value):
                 yield Problem(argument, value, "Kubernetes refuses this name", "use up to 63 of a-z, 0-9 and -")
 
 

@@ -17,7 +17,7 @@ ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 """Audience that aws-actions/configure-aws-credentials asks for by default."""
 
-_ENVIRONMENT = re.compile(r"^[^\s:*?]{1,255}$")
+_ENVIRONMENT = re.compile(r"[^\s:*?]{1,255}")
 
 
 def environment_subjects(
@@ -92,7 +92,7 @@ class _DeployRole:
             ("repository", self.repository),
             ("environment", self.environment),
         ):
-            if not _ENVIRONMENT.match(value) or (argument != "environment" and "/" in value):
+            if not _ENVIRONMENT.fullmatch(value) or (argument != "environment" and "/" in value):
                 yield Problem(
                     argument,
                     value,
@@ -136,7 +136,7 @@ class DeployRole(Component):
     """The role that deploy jobs of one repository's environment assume through OIDC.
 
     Creates: an IAM role that trusts the environment's two exact subjects (plain and immutable) and nothing else, for
-    at most an hour; its inline policy (push to the named ECR repositories, decrypt with the named keys).
+    at most an hour; its inline policy, if anything is named (push to the ECR repositories, decrypt with the keys).
 
     Raises:
         InvalidArgumentsError: before any resource, with every offender.
@@ -165,9 +165,10 @@ class DeployRole(Component):
             max_session_duration=3600,
             opts=self.child(),
         )
-        policy = pulumi.Output.all(parsed.push_repository_arns, parsed.decrypt_key_arns).apply(
-            lambda known: identity_policy(deploy_statements(*known))
-        )
-        aws.iam.RolePolicy(name, role=role.id, policy=policy, opts=self.child())
+        if parsed.push_repository_arns or parsed.decrypt_key_arns:  # IAM refuses a policy without a statement
+            policy = pulumi.Output.all(parsed.push_repository_arns, parsed.decrypt_key_arns).apply(
+                lambda known: identity_policy(deploy_statements(*known))
+            )
+            aws.iam.RolePolicy(name, role=role.id, policy=policy, opts=self.child())
         self.arn = role.arn
         self.register_outputs({"arn": self.arn})

@@ -37,7 +37,7 @@ class _ImageRegistry:
         if not self.repositories:
             yield Problem("repositories", self.repositories, "none is named", "name at least one")
         for name in self.repositories:
-            if not _NAME.match(name):
+            if not _NAME.fullmatch(name):
                 yield Problem(
                     "repositories", name, "ECR refuses this name", "use lower case letters, digits, . _ - and /"
                 )

@@ -16,7 +16,8 @@ from .workflows import GATE, GITHUB_ACTIONS_APP, ChecksWorkflow
 # Source: GitHub refuses anything else on creation; a name may not end in .git or .wiki.
 _REPOSITORY = re.compile(r"^(?!\.{1,2}$)(?!.*\.(?:git|wiki)$)[A-Za-z0-9._-]{1,100}$")
 # Source: GitHub, "Secrets reference", naming your secrets.
-_SECRET = re.compile(r"^(?!GITHUB_)[A-Z_][A-Z0-9_]*$", re.IGNORECASE)
+# GitHub stores them in upper case: another spelling would differ at every preview.
+_SECRET = re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]*")
 
 ORGANIZATION_ADMIN = 1
 """Actor id that a ruleset uses for the role of organisation administrator."""
@@ -57,7 +58,7 @@ class _Repository:
     approvals: int = 1
 
     def problems(self) -> Iterator[Problem]:
-        if not _REPOSITORY.match(self.name):
+        if not _REPOSITORY.fullmatch(self.name):
             yield Problem("name", self.name, "GitHub refuses this name", "use up to 100 of letters, digits, . _ -")
         if not 0 <= self.approvals <= 10:
             yield Problem("approvals", self.approvals, "GitHub counts 0 to 10", "choose 0 to 10")
@@ -206,9 +207,12 @@ class _RepositoryEnvironment:
     def problems(self) -> Iterator[Problem]:
         for argument, names in (("variables", self.variables), ("secrets", self.secrets)):
             for name in names:
-                if not _SECRET.match(name):
+                if not _SECRET.fullmatch(name):
                     yield Problem(
-                        argument, name, "GitHub refuses this name", "use letters, digits and _; not GITHUB_ in front"
+                        argument,
+                        name,
+                        "GitHub refuses this name",
+                        "use upper case letters, digits and _; not GITHUB_ in front",
                     )
         if not self.branches:
             yield Problem("branches", self.branches, "no branch could deploy", "name at least one pattern")

@@ -1,6 +1,7 @@
 """Secrets that live encrypted in the repository: the key, and the files that it opens."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import yaml
 
 from .component import Component, parse
 from .errors import Problem
+
+# Source: AWS, API reference of KMS CreateAlias.
+_ALIAS = re.compile(r"(?!alias/|aws/)[A-Za-z0-9/_-]{1,250}")
 
 SOPS_SECONDS = 60
 """How long one decryption may take before it is given up, in seconds."""
@@ -36,10 +40,7 @@ class _SopsKey:
     deletion_window_days: int = 30
 
     def problems(self) -> Iterator[Problem]:
-        if (
-            self.alias.startswith(("alias/", "aws/"))
-            or not self.alias.replace("/", "").replace("_", "").replace("-", "").isalnum()
-        ):
+        if not _ALIAS.fullmatch(self.alias):
             yield Problem(
                 "alias", self.alias, "KMS refuses it", "use letters, digits, / _ -, without the prefix alias/ or aws/"
             )
@@ -111,10 +112,10 @@ class SopsFile:
             )
         content = cast(dict[str, object], document)
         metadata = cast(dict[str, object], content.pop("sops"))
-        keys = cast(list[dict[str, str]], metadata.get("kms") or [])
-        if not keys:
+        arns = list(_kms_arns(metadata))
+        if not arns:
             raise SopsFileError(f"{path}: no KMS key opens it. Fix: sops rotate --add-kms <key ARN> --in-place {path}.")
-        return cls(path, content, [key["arn"] for key in keys])
+        return cls(path, content, arns)
 
     def decrypt(self, key_arn: str) -> dict[str, object]:
         """Decrypt the file with the environment's key, by the `sops` program on PATH.
@@ -153,6 +154,16 @@ class SopsFile:
         return cast(dict[str, object], map_leaves(self.tree, leaf))
 
 
+def _kms_arns(metadata: Mapping[str, object]) -> Iterator[str]:
+    """Yield the ARNs of the KMS keys in SOPS's part of a file, those of key groups included."""
+    groups = metadata.get("key_groups")
+    for holder in [metadata, *(cast(list[object], groups) if isinstance(groups, list) else [])]:
+        keys = cast(Mapping[str, object], holder).get("kms") if isinstance(holder, Mapping) else None
+        for key in cast(list[object], keys) if isinstance(keys, list) else []:
+            if isinstance(key, Mapping) and "arn" in key:
+                yield str(cast(Mapping[str, object], key)["arn"])
+
+
 def map_leaves(tree: object, leaf: Callable[[tuple[str | int, ...]], object], at: tuple[str | int, ...] = ()) -> object:
     """Rebuild a tree of mappings and lists with each leaf replaced by `leaf(its path)`."""
     if isinstance(tree, Mapping):
@@ -171,7 +182,7 @@ def _at(tree: object, path: tuple[str | int, ...]) -> object:
 
 
 def _explain(stderr: str) -> str:
-    """Say what sops's refusal means; sops never prints a value, but only its known words are passed on."""
+    """Say what sops's refusal means, or pass on its last line: sops prints no value."""
     if "MAC mismatch" in stderr:
         return (
             "its MAC does not fit: the file was changed without sops. Fix: restore it from git, then edit it with sops."

@@ -16,7 +16,8 @@ from enum import StrEnum
 from .errors import Problem
 
 ZONE_LETTERS = "abcdefgh"
-_ZONE = re.compile(r"^[a-z]{2}(?:-[a-z]+)+-\d([a-h])$")
+_ZONE = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d[a-h]")
+_RFC_1918 = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _WIDEST_VPC, _NARROWEST_VPC = 16, 22
 
 
@@ -79,12 +80,12 @@ def check_plan(cidr: str, zones: Sequence[str]) -> Iterator[Problem]:
     if not 1 <= len(zones) <= 6:
         yield Problem("zones", zones, "a VPC of this kind spans 1 to 6 zones", "name between one and six zones")
     for zone in zones:
-        if not _ZONE.match(zone):
+        if not _ZONE.fullmatch(zone):
             yield Problem("zones", zone, "it is not the name of an availability zone", "write it like us-east-1a")
     repeated = sorted({zone for zone in zones if zones.count(zone) > 1})
     if repeated:
         yield Problem("zones", repeated, "a zone is named twice", "name each zone once")
-    regions = sorted({zone[:-1] for zone in zones if _ZONE.match(zone)})
+    regions = sorted({zone[:-1] for zone in zones if _ZONE.fullmatch(zone)})
     if len(regions) > 1:
         yield Problem("zones", regions, "a VPC lies in one region", "name zones of one region")
 
@@ -102,7 +103,7 @@ def _check_cidr(cidr: str) -> Iterator[Problem]:
             "a VPC of this kind is /16 to /22, so that its smallest subnet is a /28",
             "choose such a prefix",
         )
-    if not network.is_private:
+    if not any(network.subnet_of(private) for private in _RFC_1918):
         yield Problem("cidr", cidr, "it is not a private range (RFC 1918)", "choose one inside 10.0.0.0/8")
 
 

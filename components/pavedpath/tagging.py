@@ -7,6 +7,9 @@ from typing import cast
 
 import pulumi
 
+# Its tags are a list of objects that say whether instances inherit them: whoever makes a group decides that.
+_TAGS_OF_ITS_OWN = {"aws:autoscaling/group:Group"}
+
 
 def tag_everything(tags: Mapping[str, str]) -> None:
     """Give each AWS resource that takes tags these tags and its logical name as `Name`; call it before the first one.
@@ -16,11 +19,15 @@ def tag_everything(tags: Mapping[str, str]) -> None:
     """
 
     def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        if not args.type_.startswith("aws:") or not _takes_tags(type(args.resource)):
+        if not args.type_.startswith("aws:") or args.type_ in _TAGS_OF_ITS_OWN or not _takes_tags(type(args.resource)):
             return None
         props = cast(dict[str, object], args.props)
-        own = cast(Mapping[str, pulumi.Input[str]] | None, props.get("tags"))
-        props["tags"] = {"Name": args.name, **tags, **(own or {})}
+        base = {"Name": args.name, **tags}
+        own = cast(pulumi.Input[Mapping[str, str]] | None, props.get("tags"))
+        if isinstance(own, pulumi.Output):
+            props["tags"] = own.apply(lambda known: {**base, **(known or {})})
+        else:
+            props["tags"] = {**base, **cast(Mapping[str, pulumi.Input[str]], own or {})}
         return pulumi.ResourceTransformationResult(args.props, args.opts)
 
     pulumi.runtime.register_stack_transformation(transform)

@@ -44,7 +44,7 @@ class ChecksWorkflow:
         if not self.checks:
             yield Problem("checks", {}, "there is nothing to require", "name at least one check and its command")
         for job, command in self.checks.items():
-            if not _JOB_ID.match(job) or job == GATE:
+            if not _JOB_ID.fullmatch(job) or job == GATE:
                 yield Problem("checks", job, "it cannot be a job id", f"use letters, digits, _ and -; not '{GATE}'")
             if not command.strip():
                 yield Problem("checks", job, "its command is empty", "give a shell command")
@@ -71,7 +71,7 @@ jobs:
   {GATE}:
     name: {GATE}
     if: always()
-    needs: [{", ".join(self.checks)}]
+    needs: [{", ".join(f'"{job}"' for job in self.checks)}]
     runs-on: ubuntu-latest
     timeout-minutes: 5
     permissions: {{}}
@@ -85,8 +85,8 @@ jobs:
     def _job(self, job: str, command: str) -> str:
         lines = "\n".join(f"          {line}".rstrip() for line in command.strip().split("\n"))
         return f"""\
-  {job}:
-    name: {job}
+  "{job}":
+    name: "{job}"
     runs-on: ubuntu-latest
     timeout-minutes: {self.timeout_minutes}
     permissions:
@@ -95,7 +95,7 @@ jobs:
       - uses: {CHECKOUT}
         with:
           persist-credentials: false
-      - name: {job}
+      - name: Run the check
         run: |
 {lines}
 """

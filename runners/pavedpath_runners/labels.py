@@ -30,7 +30,7 @@ class RunnerLabels:
     architecture: Architecture = Architecture.ARM64
 
     def __post_init__(self) -> None:
-        if not _LABEL.match(self.environment) or self.environment.lower() in _RESERVED:
+        if not _LABEL.fullmatch(self.environment) or self.environment.lower() in _RESERVED:
             raise ValueError(
                 f"runner label {self.environment!r}: GitHub refuses it or gives it itself. Fix: name the environment"
                 " with letters, digits, . _ - and none of: " + ", ".join(sorted(_RESERVED))

@@ -104,7 +104,7 @@ class TestEveryComponent:
 @pytest.mark.parametrize("name", sorted(name for name, args in SMALLEST.items() if args is not None))
 class TestEveryArgument:
     def test_unknown_one_is_rejected_by_name(self, name: str) -> None:
-        with pytest.raises(InvalidArgumentsError, match=r"unheard_of = 1: there is no such argument.*it takes: "):
+        with pytest.raises(InvalidArgumentsError, match=r"unheard_of: there is no such argument.*it takes: "):
             build(name, {**(SMALLEST[name] or {}), "unheard_of": 1})
 
     def test_every_missing_one_is_named(self, name: str) -> None:
@@ -123,6 +123,12 @@ def test_secrets_of_an_environment_are_marked() -> None:
 def test_the_deployers_kubeconfig_is_marked_secret() -> None:
     graph = build("Namespace", SMALLEST["Namespace"])
     assert graph.outputs[graph.one("pavedpath:index:Namespace").urn]["kubeconfig"] == SECRET
+
+
+def test_the_value_of_a_mistyped_argument_is_not_shown() -> None:
+    with pytest.raises(InvalidArgumentsError, match="did you mean 'secrets'") as caught:
+        build("RepositoryEnvironment", {"repository": "r", "environment": "e", "secretz": {"TOKEN": "plain-secret"}})
+    assert "plain-secret" not in str(caught.value)
 
 
 def test_nearest_name_is_offered() -> None:

@@ -46,6 +46,11 @@ def test_may_touch_only_what_it_was_given() -> None:
     }
 
 
+def test_a_role_that_may_touch_nothing_has_no_policy() -> None:
+    graph = role(push_repository_arns=[], decrypt_key_arns=[])
+    assert graph.of_type("aws:iam/rolePolicy:RolePolicy") == []
+
+
 @pytest.mark.parametrize(
     "changed", [{"repository": "*"}, {"environment": "dev:ref"}, {"organization": "a b"}, {"repository": "x/y"}]
 )

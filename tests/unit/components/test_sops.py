@@ -25,12 +25,18 @@ def test_keys_are_known_without_decryption(tmp_path: Path) -> None:
     assert (file.tree, file.key_arns) == ({"a": {"b": "ENC[x]"}}, [ARN])
 
 
+def test_keys_of_key_groups_count(tmp_path: Path) -> None:
+    groups = {"key_groups": [{"kms": [{"arn": ARN}]}, {"age": []}]}
+    assert SopsFile.read(write(tmp_path / "x.yaml", {"a": "ENC[x]", "sops": groups})).key_arns == [ARN]
+
+
 @pytest.mark.parametrize(
     ("document", "why"),
     [
         ({"password": "in the clear"}, "it is not encrypted"),
         (["a list"], "it is not encrypted"),
         ({"a": "ENC[x]", "sops": {"age": []}}, "no KMS key opens it"),
+        ({"a": "ENC[x]", "sops": {"kms": ["oops"], "key_groups": "oops"}}, "no KMS key opens it"),
     ],
 )
 def test_what_is_no_sops_file_is_refused_without_its_values(tmp_path: Path, document: object, why: str) -> None:

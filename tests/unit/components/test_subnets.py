@@ -21,6 +21,10 @@ def zones(chosen: set[str]) -> list[str]:
     return [f"eu-west-1{letter}" for letter in chosen]
 
 
+def test_a_zone_is_the_whole_name() -> None:
+    assert list(check_plan("10.0.0.0/16", ["us-east-1a\n"]))
+
+
 @given(cidrs(), letters, tiers)
 def test_subnets_lie_inside_and_apart(cidr: str, chosen: set[str], wanted: set[SubnetTier]) -> None:
     plan = [ipaddress.IPv4Network(subnet.cidr) for subnet in plan_subnets(cidr, zones(chosen), wanted)]
@@ -60,6 +64,8 @@ def test_rubbish_is_a_problem_and_never_a_traceback(cidr: str, names: list[str])
         ("10.0.0.0/23", "/16 to /22"),
         ("10.0.0.1/16", "not an IPv4 network"),
         ("8.8.0.0/16", "not a private range"),
+        ("127.0.0.0/16", "not a private range"),
+        ("169.254.0.0/16", "not a private range"),
     ],
 )
 def test_ranges_that_cannot_be(cidr: str, why: str) -> None:
