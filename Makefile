@@ -19,11 +19,11 @@ STACKS := shared dev
 up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview' --next 'make test' --next 'make down'
 
-preview: toolchain-ready sandbox-up  ## Show what `make up` would change, and change nothing
+preview: toolchain-ready sandbox-up  ## Show what `make up` would change (first repairs what a killed run left)
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack preview $(STACKS)
 
 down: $(INSTALLED)  ## Destroy the stacks and remove the sandbox: nothing is left behind
-	@if [ -d .sandbox ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset; fi
+	@if [ -d "$${PAVEDPATH_SANDBOX_DIR:-.sandbox}" ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset; fi
 
 ##@ Checks
 .PHONY: test test-unit test-integration lint bench

@@ -29,7 +29,7 @@ PROGRAM = ROOT / "stacks"
 def deploy(settings: EnvironmentSettings, environment: str) -> None:
     """Compose the stack and export its outputs."""
     files = read_values(settings, environment)
-    server = api_server()
+    server = api_server(pulumi.runtime.get_config_env())
     shared = SharedOutputs.read()
 
     vpc = Vpc(

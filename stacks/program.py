@@ -18,14 +18,15 @@ def main() -> None:
     os.chdir(ROOT)
     stack = pulumi.get_stack()
     config = pulumi.runtime.get_config_env()
+    secret_keys = pulumi.runtime.get_config_secret_keys_env()
     if stack == "shared":
-        settings = parse_settings(SharedSettings, stack, config)
+        settings = parse_settings(SharedSettings, stack, config, secret_keys)
         from .shared import deploy
 
         _tag(stack, settings.owner)
         deploy(settings)
     elif stack in ENVIRONMENTS:
-        environment_settings = parse_settings(EnvironmentSettings, stack, config)
+        environment_settings = parse_settings(EnvironmentSettings, stack, config, secret_keys)
         from .environment import deploy as deploy_environment
 
         _tag(stack, environment_settings.owner)

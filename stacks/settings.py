@@ -5,20 +5,42 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import pulumi
 from pavedpath import NatMode, Visibility
-from pavedpath.subnets import check_plan
+from pavedpath.errors import Problem
+from pavedpath.names import IMAGE_REPOSITORY, ORGANIZATION, RELEASE, REPOSITORY, NameRule
+from pavedpath.subnets import check_plan, check_zones
 from pavedpath.workflows import ChecksWorkflow
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PROJECT = "pavedpath"
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "stacks" / "schema"
 
+
+def _named_by(rule: NameRule) -> AfterValidator:
+    def check(name: str) -> str:
+        _refuse(rule.check("name", name))
+        return name
+
+    return AfterValidator(check)
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    said = [f"{problem.why} ({problem.fix})" for problem in problems]
+    if said:
+        raise ValueError("; ".join(said))
+
+
+OrganizationStr = Annotated[str, _named_by(ORGANIZATION)]
+RepositoryStr = Annotated[str, _named_by(REPOSITORY)]
+ImageStr = Annotated[str, _named_by(IMAGE_REPOSITORY)]
+# An application's name is its namespace's and its release's, which allows the fewer characters.
+ApplicationStr = Annotated[str, _named_by(RELEASE)]
 SlugStr = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
 
 
@@ -42,9 +64,7 @@ class RepositorySettings(_Model):
 
     @model_validator(mode="after")
     def _check_jobs(self) -> "RepositorySettings":
-        problems = [str(problem) for problem in ChecksWorkflow(self.checks).problems()]
-        if problems:
-            raise ValueError("; ".join(problems))
+        _refuse(ChecksWorkflow(self.checks).problems())
         return self
 
 
@@ -60,16 +80,14 @@ class NetworkSettings(_Model):
 
     @model_validator(mode="after")
     def _check_plan(self) -> "NetworkSettings":
-        problems = [str(problem) for problem in check_plan(self.cidr, self.zones)]
-        if problems:
-            raise ValueError("; ".join(problems))
+        _refuse(check_plan(self.cidr, self.zones))
         return self
 
 
 class ImagesSettings(_Model):
     """The environment's image registry."""
 
-    repositories: Annotated[tuple[str, ...], Field(min_length=1)]
+    repositories: Annotated[tuple[ImageStr, ...], Field(min_length=1)]
     """Names of the image repositories, for example storefront/api."""
     keep_images: Annotated[int, Field(ge=1)] = 30
     """Tagged images that each keeps."""
@@ -104,9 +122,9 @@ class SharedSettings(_Model):
 
     owner: SlugStr
     """Team that answers for the stack; a tag of every resource."""
-    organization: str
+    organization: OrganizationStr
     """GitHub organisation."""
-    repositories: Annotated[Mapping[str, RepositorySettings], Field(min_length=1)]
+    repositories: Annotated[Mapping[RepositoryStr, RepositorySettings], Field(min_length=1)]
     """Repositories by name."""
 
 
@@ -115,13 +133,13 @@ class EnvironmentSettings(_Model):
 
     owner: SlugStr
     """Team that answers for the stack; a tag of every resource."""
-    organization: str
+    organization: OrganizationStr
     """GitHub organisation."""
     network: NetworkSettings
     images: ImagesSettings
-    deployments: Annotated[Mapping[str, DeploymentSettings], Field(min_length=1)]
+    deployments: Annotated[Mapping[RepositoryStr, DeploymentSettings], Field(min_length=1)]
     """Repositories that deploy to this environment, by name; the shared stack owns them."""
-    applications: Mapping[str, ApplicationSettings]
+    applications: Mapping[ApplicationStr, ApplicationSettings]
     """Applications by name."""
 
     @model_validator(mode="after")
@@ -152,13 +170,16 @@ class SettingsError(pulumi.RunError):
     """A stack's configuration cannot be used; the message names every offender with its cause and fix."""
 
 
-def parse_settings(model: type[SettingsT], stack: str, config: Mapping[str, str]) -> SettingsT:
+def parse_settings(
+    model: type[SettingsT], stack: str, config: Mapping[str, str], secret_keys: Collection[str] = ()
+) -> SettingsT:
     """Parse a stack's configuration.
 
     Args:
         model: what to parse into.
         stack: name of the stack, for messages.
         config: the engine's flat configuration, `namespace:key` to text; structured values are JSON.
+        secret_keys: keys whose values no message may show.
 
     Raises:
         SettingsError: with every mistake.
@@ -166,30 +187,61 @@ def parse_settings(model: type[SettingsT], stack: str, config: Mapping[str, str]
     values = {
         key.removeprefix(f"{PROJECT}:"): _decode(text) for key, text in config.items() if key.startswith(f"{PROJECT}:")
     }
+    mistakes: list[str] = []
+    settings: SettingsT | None = None
     try:
-        return model.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as error:
-        lines = [f"  - {line}" for line in _explain(model, stack, error)]
-        count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-        raise SettingsError(f"Pulumi.{stack}.yaml: {count} in the settings\n" + "\n".join(lines)) from None
+        mistakes += _explain(model, error, secret_keys)
+    mistakes += _disagreements(values, config)
+    if mistakes or settings is None:
+        lines = "\n".join(f"  - {stack}: {mistake}" for mistake in mistakes)
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise SettingsError(f"Pulumi.{stack}.yaml: {count} in the settings\n{lines}")
+    return settings
 
 
 def _decode(text: str) -> object:
-    """Return the value that a person wrote: structured values are JSON, any other text is itself."""
+    """Return the value that a person wrote: structured values are JSON, any other text is itself.
+
+    Numbers and booleans stay text, so that a name may look like one; the models convert them where they are meant.
+    """
     try:
         decoded: object = json.loads(text)
     except ValueError:
         return text
-    return text if isinstance(decoded, str) else decoded
+    return cast(object, decoded) if isinstance(decoded, dict | list) else text
 
 
-def _explain(model: type[BaseModel], stack: str, error: ValidationError) -> Iterator[str]:
+def _disagreements(values: Mapping[str, object], config: Mapping[str, str]) -> Iterator[str]:
+    """Yield settings of ours that contradict those of a provider: they would go to two places."""
+    owner, organization = config.get("github:owner"), values.get("organization")
+    if owner is not None and organization is not None and owner != organization:
+        yield (
+            f"github:owner = {owner}, but {PROJECT}:organization = {_short(organization)}: one would get the"
+            " resources, the other the trust. Fix: make them the same"
+        )
+    region, network = config.get("aws:region"), values.get("network")
+    zones = cast(Mapping[str, object], network).get("zones") if isinstance(network, dict) else None
+    if region is not None and isinstance(zones, list):
+        named = [str(zone) for zone in cast(list[object], zones)]
+        elsewhere = [zone for zone in named if zone[:-1] != region and not list(check_zones([zone]))]
+        if elsewhere:
+            yield (
+                f"{PROJECT}:network.zones = {_short(elsewhere)}: they do not lie in aws:region = {region}."
+                " Fix: name zones of that region"
+            )
+
+
+def _explain(model: type[BaseModel], error: ValidationError, secret_keys: Collection[str]) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         path = ".".join(str(part) for part in detail["loc"])
         key = f"{PROJECT}:{path}" if path else f"{PROJECT}:*"
-        given = "" if detail["type"] == "missing" else f" = {_short(detail['input'])}"
+        top = {f"{PROJECT}:{detail['loc'][0]}"} if detail["loc"] else {str(each) for each in secret_keys}
+        shown = "[secret]" if top & set(secret_keys) else _short(detail["input"])
+        given = "" if detail["type"] == "missing" else f" = {shown}"
         why = detail["msg"].removeprefix("Value error, ")
-        yield f"{stack}: {key}{given}: {why}. Fix: {_fix(model, detail['type'], detail['loc'])}"
+        yield f"{key}{given}: {why}. Fix: {_fix(model, detail['type'], detail['loc'])}"
 
 
 def _fix(model: type[BaseModel], kind: str, location: tuple[int | str, ...]) -> str:

@@ -11,6 +11,7 @@ import yaml
 
 from .component import Component, parse
 from .errors import Problem
+from .names import RELEASE
 from .sops import SopsFile, SopsFileError
 
 HISTORY = 10
@@ -44,8 +45,7 @@ class _HelmApplication:
     timeout_seconds: int = 300
 
     def problems(self) -> Iterator[Problem]:
-        if not 1 <= len(self.release) <= 53:
-            yield Problem("release", self.release, "Helm allows 1 to 53 characters", "choose a shorter name")
+        yield from RELEASE.check("release", self.release)
         if not self.timeout_seconds > 0:
             yield Problem(
                 "timeout_seconds", self.timeout_seconds, "it must be positive", "give seconds, for example 300"

@@ -1,7 +1,6 @@
 """A Kubernetes namespace and an identity that may deploy into it and do nothing else."""
 
 import base64
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
@@ -12,8 +11,7 @@ import yaml
 
 from .component import Component, parse
 from .errors import Problem
-
-_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")  # RFC 1123 label, as Kubernetes asks of a namespace
+from .names import NAMESPACE
 
 _WRITE = ["create", "delete", "get", "list", "patch", "update", "watch"]
 _READ = ["get", "list", "watch"]
@@ -49,8 +47,7 @@ class _Namespace:
 
     def problems(self) -> Iterator[Problem]:
         for argument, value in (("name", self.name), ("deployer", self.deployer)):
-            if not _LABEL.fullmatch(value):
-                yield Problem(argument, value, "Kubernetes refuses this name", "use up to 63 of a-z, 0-9 and -")
+            yield from NAMESPACE.check(argument, value)
 
 
 def deployer_kubeconfig(server: str, ca: str, token: str, namespace: str) -> str:

@@ -1,6 +1,5 @@
 """Access to AWS for GitHub Actions without any stored key."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
@@ -11,13 +10,12 @@ import pulumi_aws as aws
 from .component import Component, parse
 from .errors import Problem
 from .iam import Statement, identity_policy, web_identity_trust
+from .names import SUBJECT_PART
 
 ISSUER = "token.actions.githubusercontent.com"
 """Issuer of GitHub's OIDC tokens, without scheme, as condition keys name it."""
 AUDIENCE = "sts.amazonaws.com"
 """Audience that aws-actions/configure-aws-credentials asks for by default."""
-
-_ENVIRONMENT = re.compile(r"[^\s:*?]{1,255}")
 
 
 def environment_subjects(
@@ -92,13 +90,7 @@ class _DeployRole:
             ("repository", self.repository),
             ("environment", self.environment),
         ):
-            if not _ENVIRONMENT.fullmatch(value) or (argument != "environment" and "/" in value):
-                yield Problem(
-                    argument,
-                    value,
-                    "it becomes part of an OIDC subject, which must be exact",
-                    "give one name without wildcards, colons or spaces",
-                )
+            yield from SUBJECT_PART.check(argument, value)
 
 
 def deploy_statements(push_repository_arns: Sequence[str], decrypt_key_arns: Sequence[str]) -> list[Statement]:

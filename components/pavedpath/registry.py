@@ -1,7 +1,6 @@
 """A registry for container images."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
@@ -11,9 +10,7 @@ import pulumi_aws as aws
 
 from .component import Component, parse
 from .errors import Problem
-
-# Source: AWS, API reference of ECR CreateRepository, pattern of repositoryName (2 to 256 characters).
-_NAME = re.compile(r"^(?=.{2,256}$)[a-z0-9]+(?:[._-][a-z0-9]+)*(?:/[a-z0-9]+(?:[._-][a-z0-9]+)*)*$")
+from .names import IMAGE_REPOSITORY
 
 
 class ImageRegistryArgs(TypedDict):
@@ -37,10 +34,7 @@ class _ImageRegistry:
         if not self.repositories:
             yield Problem("repositories", self.repositories, "none is named", "name at least one")
         for name in self.repositories:
-            if not _NAME.fullmatch(name):
-                yield Problem(
-                    "repositories", name, "ECR refuses this name", "use lower case letters, digits, . _ - and /"
-                )
+            yield from IMAGE_REPOSITORY.check("repositories", name)
         for argument, value in (("keep_images", self.keep_images), ("keep_untagged_days", self.keep_untagged_days)):
             if value < 1:
                 yield Problem(argument, value, "it must be at least 1", "give a number of 1 or more")

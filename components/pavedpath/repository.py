@@ -1,6 +1,5 @@
 """GitHub repositories, the rules that protect them, and the environments that they deploy to."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,13 +10,8 @@ import pulumi_github as github
 
 from .component import Component, parse
 from .errors import Problem
+from .names import REPOSITORY, SECRET
 from .workflows import GATE, GITHUB_ACTIONS_APP, ChecksWorkflow
-
-# Source: GitHub refuses anything else on creation; a name may not end in .git or .wiki.
-_REPOSITORY = re.compile(r"^(?!\.{1,2}$)(?!.*\.(?:git|wiki)$)[A-Za-z0-9._-]{1,100}$")
-# Source: GitHub, "Secrets reference", naming your secrets.
-# GitHub stores them in upper case: another spelling would differ at every preview.
-_SECRET = re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]*")
 
 ORGANIZATION_ADMIN = 1
 """Actor id that a ruleset uses for the role of organisation administrator."""
@@ -58,8 +52,7 @@ class _Repository:
     approvals: int = 1
 
     def problems(self) -> Iterator[Problem]:
-        if not _REPOSITORY.fullmatch(self.name):
-            yield Problem("name", self.name, "GitHub refuses this name", "use up to 100 of letters, digits, . _ -")
+        yield from REPOSITORY.check("name", self.name)
         if not 0 <= self.approvals <= 10:
             yield Problem("approvals", self.approvals, "GitHub counts 0 to 10", "choose 0 to 10")
         yield from ChecksWorkflow(self.checks).problems()
@@ -73,6 +66,8 @@ class Repository(Component):
     ruleset on the default branch: pull request with `approvals` approvals (stale ones dismissed), the workflow's gate
     required and up to date with the branch, no deletion, no force push. Organisation administrators may bypass it,
     since the next change of the workflow file is written by whoever runs the deployment.
+
+    The default branch is `main`, as in an organisation that has not chosen another name for new repositories.
 
     Raises:
         InvalidArgumentsError: before any resource, with every offender.
@@ -207,13 +202,7 @@ class _RepositoryEnvironment:
     def problems(self) -> Iterator[Problem]:
         for argument, names in (("variables", self.variables), ("secrets", self.secrets)):
             for name in names:
-                if not _SECRET.fullmatch(name):
-                    yield Problem(
-                        argument,
-                        name,
-                        "GitHub refuses this name",
-                        "use upper case letters, digits and _; not GITHUB_ in front",
-                    )
+                yield from SECRET.check(argument, name)
         if not self.branches:
             yield Problem("branches", self.branches, "no branch could deploy", "name at least one pattern")
         if not 0 <= self.wait_timer_minutes <= 43_200:

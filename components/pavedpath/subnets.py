@@ -77,6 +77,11 @@ def plan_subnets(cidr: str, zones: Iterable[str], tiers: Iterable[SubnetTier]) -
 def check_plan(cidr: str, zones: Sequence[str]) -> Iterator[Problem]:
     """Yield what is wrong with a VPC's address range and zones."""
     yield from _check_cidr(cidr)
+    yield from check_zones(zones)
+
+
+def check_zones(zones: Sequence[str]) -> Iterator[Problem]:
+    """Yield what is wrong with a VPC's zones."""
     if not 1 <= len(zones) <= 6:
         yield Problem("zones", zones, "a VPC of this kind spans 1 to 6 zones", "name between one and six zones")
     for zone in zones:

@@ -91,7 +91,13 @@ def up(
         results = sandbox.up(notify=_progress, say=_say)
     changed = [result for result in results if result.outcome == "started"]
     what = f"{len(changed)} parts started" if changed else "nothing to do"
-    typer.echo(f"sandbox ready in {time.monotonic() - started:.1f} s, {what} ({sandbox.layout.root})")
+    typer.echo(f"sandbox ready in {time.monotonic() - started:.1f} s, {what} ({_near(sandbox.layout.root)})")
+
+
+def _near(path: Path) -> Path:
+    """A path as a person here would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _progress(result: Result) -> None:
@@ -116,7 +122,7 @@ def reset(directory: Directory = None) -> None:
     with _reported():
         sandbox = _open(directory)
         sandbox.reset(say=_say)
-    typer.echo(f"stopped, and the state in {sandbox.layout.root} is deleted")
+    typer.echo(f"stopped, and the state in {_near(sandbox.layout.root)} is deleted")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .layout import Layout
-from .parts import ORGANIZATION, REGION
+from .parts import ORGANIZATION, PASSPHRASE, REGION
 
 _PLUGINS = ("resource-aws", "resource-github", "resource-kubernetes")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -22,6 +22,7 @@ def variables(layout: Layout, ports: Mapping[str, int], current: Mapping[str, st
         "PULUMI_HOME": str(layout.pulumi_home),
         "PULUMI_BACKEND_URL": f"file://{layout.root / 'pulumi'}",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(layout.passphrase),
+        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,  # one of the user's own would win over the file
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
     }
@@ -32,6 +33,7 @@ def variables(layout: Layout, ports: Mapping[str, int], current: Mapping[str, st
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['aws']}",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_SESSION_TOKEN": "",  # one of a real session must not reach the sandbox
             # boto3 reads the one, the Go SDK the other.
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,

@@ -140,8 +140,9 @@ class Sandbox:
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
-            for path in self.layout.root.glob("state.json.damaged*"):
-                path.unlink()
+            for pattern in ("state.json.damaged*", ".*.[0-9]*"):  # the latter a kill in the middle of a write left
+                for path in self.layout.root.glob(pattern):
+                    path.unlink()
         with contextlib.suppress(OSError):  # someone else's files are in it: they stay
             self.layout.root.rmdir()
 

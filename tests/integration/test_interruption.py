@@ -85,7 +85,8 @@ def test_kill_9_of_the_engine_while_it_talks_to_github(world: World) -> None:
         engine = engine_of(process)
         wait_for(world, "shared", 4)
         engine.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode != 0, printed
     world.stack("up", "shared", "dev")
     assert world.preview("shared", "dev") == {"shared": [], "dev": []}
 

@@ -53,3 +53,22 @@ def test_every_package_is_locked_with_hashes_and_no_registry_is_named() -> None:
     assert len(packages) > 50
     assert len(re.findall(r"--hash=sha256:", text)) >= len(packages)
     assert "http" not in re.sub(r"(?m)^\s*#.*$|^(?:httpcore|httpx|httptools)\S*.*$", "", text)
+
+
+def test_nothing_names_one_machine() -> None:
+    """Absolute paths of a home or a work directory would only hold where they were written."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    home = re.compile(re.escape(str(ROOT.parent)) + "/|" + re.escape(str(Path.home())) + "/")
+    named = [
+        name
+        for name in listed.split("\0")
+        if name and not name.endswith(".sum") and home.search((ROOT / name).read_text(errors="replace"))
+    ]
+    assert named == []
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert "$ make up\n" in readme
+    assert "$ make test\n" in readme
+    assert "make test" in (ROOT / ".ci" / "run").read_text()

@@ -1,6 +1,6 @@
 """Webhook deliveries: written down with the change that caused them, sent after it is committed.
 
-A delivery that a kill interrupts is sent at the next start; like GitHub, nothing is sent twice unless asked for.
+A delivery that a kill interrupts is sent at the next start, so after a kill it may arrive twice.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ def test_keys_are_known_without_decryption(tmp_path: Path) -> None:
 
 
 def test_keys_of_key_groups_count(tmp_path: Path) -> None:
-    groups = {"key_groups": [{"kms": [{"arn": ARN}]}, {"age": []}]}
+    groups: dict[str, object] = {"key_groups": [{"kms": [{"arn": ARN}]}, {"age": []}]}
     assert SopsFile.read(write(tmp_path / "x.yaml", {"a": "ENC[x]", "sops": groups})).key_arns == [ARN]
 
 

@@ -77,6 +77,45 @@ def test_an_application_of_a_repository_that_does_not_deploy_here() -> None:
         parse_settings(EnvironmentSettings, "dev", config)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "part"),
+    [
+        ("images", {"repositories": ["Bad Name"]}, 'images.repositories.0 = "Bad Name": ECR refuses this name'),
+        ("applications", {"Bad_App": {"repository": "storefront", "chart": "c"}}, "Helm refuses this name"),
+        ("deployments", {"a/b": {}}, "GitHub refuses this name"),
+        ("organization", "-acme", "it is no GitHub organisation's name"),
+    ],
+)
+def test_a_name_that_a_service_refuses_is_a_mistake_in_the_settings(key: str, value: object, part: str) -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml")
+    config[f"pavedpath:{key}"] = value if isinstance(value, str) else json.dumps(value)
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(EnvironmentSettings, "dev", config)
+    assert part in str(caught.value)
+
+
+def test_settings_that_contradict_a_providers_are_mistakes() -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml") | {"github:owner": "other", "aws:region": "eu-west-1"}
+    with pytest.raises(SettingsError, match="2 mistakes") as caught:
+        parse_settings(EnvironmentSettings, "dev", config)
+    assert "github:owner = other" in str(caught.value)
+    assert "do not lie in aws:region = eu-west-1" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["slackToken", "owner"])
+def test_a_secret_is_not_shown_in_a_mistake(key: str) -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml") | {f"pavedpath:{key}": "xoxb-SECRET"}
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(EnvironmentSettings, "dev", config, [f"pavedpath:{key}"])
+    assert "[secret]" in str(caught.value)
+    assert "xoxb" not in str(caught.value)
+
+
+def test_a_name_may_look_like_a_number() -> None:
+    config = flat(ROOT / "Pulumi.shared.yaml") | {"pavedpath:organization": "1234", "github:owner": "1234"}
+    assert parse_settings(SharedSettings, "shared", config).organization == "1234"
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
