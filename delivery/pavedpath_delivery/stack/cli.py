@@ -75,7 +75,10 @@ def preview(
     expect_no_changes: Annotated[bool, typer.Option(help="Exit with 4 if anything would change.")] = False,
     output: Format = Output.TEXT,
 ) -> None:
-    """Show exactly which resources, and which of their properties, `up` would change."""
+    """Show exactly which resources, and which of their properties, `up` would change.
+
+    It changes no resource, but repairs first what an interrupted run left: the state, its lock, Helm's records.
+    """
     as_json = output is Output.JSON
     _run(stacks, cwd, lambda flow: flow.preview(stacks, expect_no_changes=expect_no_changes, as_json=as_json), output)
 
@@ -102,10 +105,15 @@ def down(
 def refresh(
     stacks: Stacks,
     cwd: Cwd = _HERE,
-    preview_only: Annotated[bool, typer.Option(help="Only show the drift, keep the state.")] = False,
+    preview_only: Annotated[
+        bool, typer.Option(help="Only show the drift, keep the state (but repair it first).")
+    ] = False,
     output: Format = Output.TEXT,
 ) -> None:
-    """Show how reality differs from the state, and take it into the state; `up` then restores what was declared."""
+    """Show how reality differs from the state, and take it into the state; `up` then restores what was declared.
+
+    What an interrupted run left is repaired first, also with --preview-only.
+    """
     as_json = output is Output.JSON
     _run(stacks, cwd, lambda flow: flow.refresh(stacks, preview_only=preview_only, as_json=as_json), output)
 
@@ -128,7 +136,10 @@ def repair(
     exists: Annotated[list[str] | None, typer.Option(help="URN=ID of a resource that exists.")] = None,
     absent: Annotated[list[str] | None, typer.Option(help="URN of a resource that does not exist.")] = None,
 ) -> None:
-    """Free the lock of a dead process and settle the operations that it left; `up` and `down` do this by themselves."""
+    """Free the lock of a dead process and settle the operations that it left.
+
+    Every other command but `summary` does this first.
+    """
 
     def work(flow: "Flow") -> Exit:
         from pavedpath_delivery.stack.repair.run import Overrides

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from pavedpath_delivery.stack.events import Event, Json, parse_event
 from pavedpath_delivery.stack.lock import refused_for_lock
 from pavedpath_delivery.stack.run import Run
 
+_STOP_S = 30.0  # for steps under way to end, once the engine was asked to stop
 # pkg/cmd/pulumi/cmd/exit_codes.go of pulumi
 _STACK_NOT_FOUND = 6
 _NO_PULUMI = (
@@ -69,19 +70,24 @@ class Engine:
         except OSError as error:
             raise StackCommandError(_NO_PULUMI.format(reason=error.strerror), Exit.USAGE) from error
 
-    def call(self, *args: str, stdin: str | None = None) -> str:
+    def call(self, *args: str, stack: str = "", stdin: str | None = None) -> str:
         """Run a short command and return its stdout.
+
+        Args:
+            args: the command and its arguments.
+            stack: the stack that it works on, if any.
+            stdin: what it reads.
 
         Raises:
             StackNotFoundError: the stack is not in the backend.
-            StackCommandError: any other failure, with the CLI's own words.
+            StackCommandError: somebody holds the stack; or any other failure, with the CLI's own words.
         """
         pipe = subprocess.DEVNULL if stdin is None else subprocess.PIPE
         with self._start(args, own_session=False, stdin=pipe) as process:
             out, err = process.communicate(stdin)
         if process.returncode == 0:
             return out
-        if locked := refused_for_lock(args[-1], err):
+        if stack and (locked := refused_for_lock(stack, err)):
             raise locked
         kind = StackNotFoundError if process.returncode == _STACK_NOT_FOUND else StackCommandError
         raise kind(f"`pulumi {' '.join(args)}` failed:\n{(err or out).strip()}")
@@ -132,11 +138,11 @@ class Engine:
         Raises:
             StackNotFoundError: the stack is not in the backend.
         """
-        return json.loads(self.call("stack", "export", "--stack", stack))
+        return json.loads(self.call("stack", "export", "--stack", stack, stack=stack))
 
     def outputs(self, stack: str) -> dict[str, Json]:
         """Return the stack's outputs with secrets as `[secret]`."""
-        return json.loads(self.call("stack", "output", "--json", "--stack", stack))
+        return json.loads(self.call("stack", "output", "--json", "--stack", stack, stack=stack))
 
     def create(self, stack: str) -> None:
         """Create the stack in the backend.
@@ -145,15 +151,23 @@ class Engine:
         """
         create = ("stack", "init", stack, "--no-select")
         try:
-            self.call(*create)
+            self.call(*create, stack=stack)
         except StackCommandError as error:
             if "incorrect passphrase" not in str(error) or not drop_unused_salt(self.config_file(stack)):
                 raise
-            self.call(*create)
+            self.call(*create, stack=stack)
 
     def remove(self, stack: str) -> None:
         """Remove an empty stack from the backend; its configuration file stays."""
-        self.call("stack", "rm", stack, "--yes", "--preserve-config", "--remove-backups")
+        self.call("stack", "rm", stack, "--yes", "--preserve-config", "--remove-backups", stack=stack)
+
+    def load(self, stack: str, export: Json) -> None:
+        """Put a state, of the form that `export` gives, in the place of the stack's own."""
+        self.call("stack", "import", "--stack", stack, stack=stack, stdin=json.dumps(export))
+
+    def cancel(self, stack: str) -> None:
+        """Remove all locks of the stack, whoever holds them."""
+        self.call("cancel", stack, "--yes", stack=stack)
 
     def config_file(self, stack: str) -> Path:
         """Return where the stack's configuration is."""
@@ -219,7 +233,7 @@ def _collect(process: "subprocess.Popen[str]", words: list[str]) -> None:
 def _forwarded_signals(process: "subprocess.Popen[str]", run: Run) -> Generator[None]:
     def forward(_signal: int, _frame: FrameType | None) -> None:
         if run.interrupted:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process.pid)
         else:
             run.interrupted = True
             process.send_signal(signal.SIGINT)
@@ -240,8 +254,22 @@ def _end(process: "subprocess.Popen[str]") -> None:
     """Leave no engine behind when following it failed."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + _STOP_S
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process.pid)
+
+
+def _kill(pid: int) -> None:
+    """Kill the engine, its group, and its plugins, which have groups of their own."""
+    import psutil
+
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # looked up first: nothing leads from a dead engine to what it started
+        children = psutil.Process(pid).children(recursive=True)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

@@ -71,11 +71,22 @@ class Flow:
             return Opened(0, new=True)
 
     def preview(self, stacks: Sequence[str], *, expect_no_changes: bool, as_json: bool) -> Exit:
-        """Show which resources and which of their properties an `up` would change."""
+        """Show which resources and which of their properties an `up` would change; repairs first.
+
+        A stack that does not exist is created for its preview and removed again. One that reads it is not previewed.
+        """
         documents: list[Json] = []
         changed: list[str] = []
+        new: list[str] = []
         for position, stack in enumerate(stacks):
-            run = self._preview(stack)
+            run, created = self._preview(stack)
+            missing = next((name for name in new if run.missed(name)), None)
+            new += [stack] if created else []
+            if missing:
+                reason = f"{missing} does not exist yet: pavedpath stack up {missing}"
+                documents.append({"stack": stack, "not_previewed": reason})
+                self._say(f"{stack}: not previewed, since {reason}")
+                continue
             if not run.ok:
                 return self._conclude(run, stacks[position + 1 :])
             changed += [stack] if run.changes else []
@@ -90,10 +101,11 @@ class Flow:
             return Exit.CHANGES
         return Exit.OK
 
-    def _preview(self, stack: str) -> Run:
+    def _preview(self, stack: str) -> tuple[Run, bool]:
+        """Return the preview, and whether the stack is new."""
         known = self._open(stack)
         try:
-            return self._operate(stack, "preview", ["preview"], known.resources)
+            return self._operate(stack, "preview", ["preview"], known.resources), known.new
         finally:
             if known.new:
                 self.engine.remove(stack)
@@ -127,7 +139,7 @@ class Flow:
         return Exit.OK
 
     def refresh(self, stacks: Sequence[str], *, preview_only: bool, as_json: bool) -> Exit:
-        """Read what is there and show how it differs from the state; unless `preview_only`, take it into the state."""
+        """Repair, read what is there and show how it differs from the state; take that in, unless `preview_only`."""
         documents: list[Json] = []
         for position, stack in enumerate(stacks):
             known = plan.resource_count(self._repairer().repair(stack))

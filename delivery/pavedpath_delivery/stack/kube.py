@@ -93,6 +93,14 @@ def _tls(access: _Access, base: Path) -> ssl.SSLContext | bool:
     return context
 
 
+def _reason(error: Exception) -> str:
+    """Return what is wrong; of bad YAML without its words, which quote the line, and a line may hold a token."""
+    if not isinstance(error, yaml.YAMLError):
+        return str(error)
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f"it is no YAML ({type(error).__name__}{f' in line {mark.line + 1}' if mark else ''})"
+
+
 class KubernetesApi:
     """The cluster of the kubeconfig's current context.
 
@@ -118,7 +126,7 @@ class KubernetesApi:
             token = _token(access.user, environ)
             tls = _tls(access, path.parent)
         except (OSError, KeyError, ValueError, yaml.YAMLError, subprocess.SubprocessError) as error:
-            raise StackCommandError(f"The kubeconfig {path} cannot be used: {error}") from error
+            raise StackCommandError(f"The kubeconfig {path} cannot be used: {_reason(error)}") from error
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return cls(httpx.Client(base_url=access.server, headers=headers, verify=tls, timeout=_TIMEOUT_S))
 

@@ -40,7 +40,7 @@ _WHERE = {
 
 
 class Lock(BaseModel):
-    """A lock file."""
+    """A lock file; `path` is where it is, None if not on this machine."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -48,6 +48,7 @@ class Lock(BaseModel):
     username: str
     hostname: str
     timestamp: datetime
+    path: Path | None = None
 
 
 def judge(lock: Lock, hostname: str, process_started: Callable[[int], datetime | None]) -> Holder:
@@ -122,17 +123,16 @@ def read_locks(backend_url: str, project: str, stack: str, root: Path) -> list[L
     url = urlsplit(backend_url)
     key = f".pulumi/locks/organization/{project}/{stack}/"
     if url.scheme == "file":
-        folder = root / Path(url.netloc + url.path).expanduser() / key
-        texts = _file_texts(folder)
+        texts = _file_texts(root / Path(url.netloc + url.path).expanduser() / key)
     elif url.scheme == "s3":
         prefix = f"{url.path.strip('/')}/{key}".lstrip("/")
-        texts = _s3_texts(url.netloc, prefix, parse_qs(url.query))
+        texts = [(None, text) for text in _s3_texts(url.netloc, prefix, parse_qs(url.query))]
     else:
         return None
     locks: list[Lock] = []
-    for text in texts:
+    for path, text in texts:
         try:
-            locks.append(Lock.model_validate_json(text))
+            locks.append(Lock.model_validate_json(text).model_copy(update={"path": path}))
         except ValidationError as error:
             raise StackCommandError(
                 f"{stack}: a lock file under {key} cannot be read ({error.error_count()} fields are wrong).\n"
@@ -142,11 +142,11 @@ def read_locks(backend_url: str, project: str, stack: str, root: Path) -> list[L
     return locks
 
 
-def _file_texts(folder: Path) -> list[str]:
-    texts: list[str] = []
+def _file_texts(folder: Path) -> list[tuple[Path | None, str]]:
+    texts: list[tuple[Path | None, str]] = []
     for path in sorted(folder.glob("*.json")):
         with suppress(FileNotFoundError):  # its holder ended just now
-            texts.append(path.read_text())
+            texts.append((path, path.read_text()))
     return texts
 
 

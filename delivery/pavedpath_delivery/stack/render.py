@@ -198,17 +198,19 @@ def warnings(run: Run) -> list[Text]:
 
 @dataclass(frozen=True)
 class Wording:
-    """How a list of changes speaks of them: `none` if there are none, `some` after their number."""
+    """How a list of changes speaks of them: `none` if there are none, `one` and `some` after their number."""
 
     none: str
+    one: str
     some: str
     operations: Mapping[str, str]
 
 
-PREVIEW = Wording("no changes", "resource(s) would change", {})
+PREVIEW = Wording("no changes", "resource would change", "resources would change", {})
 DRIFT = Wording(
     "no drift: everything is as the state says",
-    "resource(s) differ from the state",
+    "resource differs from the state",
+    "resources differ from the state",
     {"update": "was changed", "delete": "is gone"},
 )
 
@@ -217,7 +219,7 @@ def change_list(stack: str, changes: Sequence[ResourceChange], wording: Wording 
     """Return which resources change and, where one is updated or replaced, which of its properties."""
     if not changes:
         return Group(Text.assemble((stack, "bold"), f"  {wording.none}"))
-    lines = [Text.assemble((stack, "bold"), f"  {len(changes)} {wording.some}")]
+    lines = [Text.assemble((stack, "bold"), f"  {len(changes)} {wording.one if len(changes) == 1 else wording.some}")]
     for change in changes:
         sign, style = _SIGNS.get(change.operation, ("~", "yellow"))
         said = wording.operations.get(change.operation, change.operation)

@@ -189,6 +189,13 @@ class Run:
             text = "\n".join(said).strip() or f"the engine ended with code {self.exit_code} and said nothing"
         return [Diagnostic(message=text.removeprefix("error: "), severity="error")]
 
+    def missed(self, stack: str) -> bool:
+        """Whether it failed because another stack, which the program reads, is not in the backend."""
+        if self.ok or self.interrupted:
+            return False
+        said = "\n".join([*(d.message for d in self.diagnostics), self.stderr])
+        return re.search(rf"""unknown stack \\?["'](?:[^"'\s]*/)?{re.escape(stack)}\\?["']""", said) is not None
+
     @property
     def violations(self) -> list[PolicyViolation]:
         """Mandatory policies that were broken."""

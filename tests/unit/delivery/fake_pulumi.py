@@ -2,12 +2,14 @@
 """Stands in for the `pulumi` CLI: answers from a scenario folder and writes down how it was called.
 
 The folder (FAKE_PULUMI) holds `stacks/<name>.json`, the state of each stack, and for an operation on a stack
-`<operation>.<stack>.jsonl` (events), `.code` (exit code), `.err` (stderr) and `.hang` (waits for SIGINT).
+`<operation>.<stack>.jsonl` (events), `.code` (exit code), `.err` (stderr), `.hang` (waits for SIGINT) and
+`.plugin` (starts one in a group of its own, and writes its process id there).
 """
 
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -64,6 +66,9 @@ def operate(operation: str, name: str) -> int:
         (ROOT / "signals").write_text(" ".join(map(str, signals)))
 
     signal.signal(signal.SIGINT, note)
+    if part("plugin").exists():
+        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+        part("plugin").write_text(str(subprocess.Popen(sleep, process_group=0).pid))
     if part("jsonl").exists():
         sys.stdout.write(part("jsonl").read_text())
         sys.stdout.flush()

@@ -91,7 +91,8 @@ def test_the_lock_of_a_dead_process_is_removed(project: Project) -> None:
     result = run(project, "up", "dev")
     assert result.exit_code == Exit.OK
     assert "removed the lock of process" in result.output
-    assert project.verbs() == ["cancel", "stack export", "up"]
+    assert project.verbs() == ["stack export", "up"]
+    assert [*(project.scenario / "backend").rglob("*.json")] == []
 
 
 @pytest.mark.parametrize("command", ["up", "preview", "repair", "refresh"])
@@ -139,8 +140,36 @@ def test_preview_as_json_prints_nothing_else_on_stdout(project: Project) -> None
 def test_preview_of_a_new_stack_leaves_none_behind(project: Project) -> None:
     project.operation("preview", "prod", "up")
     result = run(project, "preview", "prod")
-    assert "3 resource(s) would change" in result.output
+    assert "3 resources would change" in result.output
     assert project.stacks() == []
+
+
+UNKNOWN = 'error: Preview failed: unknown stack "organization/shop/shared"\n'
+
+
+def test_preview_of_a_stack_that_reads_a_new_one_says_that_it_cannot_be_told(project: Project) -> None:
+    project.state("prod")
+    project.operation("preview", "shared", "up")
+    project.operation("preview", "dev", code=255, err=UNKNOWN)
+    project.operation("preview", "prod", "preview-none")
+    result = run(project, "preview", "shared", "dev", "prod")
+    assert result.exit_code == Exit.OK, result.output
+    assert "dev: not previewed, since shared does not exist yet: pavedpath stack up shared" in result.output
+    assert "prod  no changes" in result.output
+    assert project.stacks() == ["prod"]
+    result = run(project, "preview", "shared", "dev", "--output", "json")
+    assert json.loads(result.stdout)["stacks"][1] == {
+        "stack": "dev",
+        "not_previewed": "shared does not exist yet: pavedpath stack up shared",
+    }
+
+
+def test_preview_fails_if_it_was_not_asked_for_the_stack_that_is_missing_or_if_that_exists(project: Project) -> None:
+    project.operation("preview", "dev", code=255, err=UNKNOWN)
+    assert run(project, "preview", "dev").exit_code == Exit.FAILED
+    project.state("shared")
+    project.operation("preview", "shared", "preview-none")
+    assert run(project, "preview", "shared", "dev").exit_code == Exit.FAILED
 
 
 def test_down_destroys_in_order_and_leaves_nothing(project: Project) -> None:

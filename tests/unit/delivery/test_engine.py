@@ -2,6 +2,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pavedpath_delivery.stack.engine import (
     without_unused_salt,
 )
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
+from pavedpath_delivery.stack.lock import process_started
 from pavedpath_delivery.stack.run import Run
 
 from tests.unit.delivery.support import Project
@@ -93,6 +95,64 @@ def test_a_second_interrupt_kills(project: Project) -> None:
     run, signals, took = signals_after(project, 2, hang="for ever")
     assert (run.exit_code, signals) == (-signal.SIGKILL, str(int(signal.SIGINT)))
     assert took < 10
+
+
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while process_started(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process_started(pid) is None
+
+
+def test_a_second_interrupt_kills_plugins_too_which_have_groups_of_their_own(project: Project) -> None:
+    plugin = project.scenario / "up.dev.plugin"
+    plugin.write_text("")
+    signals_after(project, 2, hang="for ever")
+    assert ends(int(plugin.read_text()))
+
+
+def test_no_engine_and_no_plugin_is_left_when_following_it_fails(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pavedpath_delivery.stack.engine._STOP_S", 0.3)
+    plugin = project.scenario / "up.dev.plugin"
+    plugin.write_text("")
+    project.operation("up", "dev", "up", hang="for ever")
+
+    def fail(_event: object) -> None:
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        project.engine().stream(["up", "--stack", "dev"], Run("dev", "up"), fail)
+    assert ends(int(plugin.read_text()))
+
+
+ON_A_STACK: list[Callable[[Engine], object]] = [
+    lambda engine: engine.create("dev"),
+    lambda engine: engine.remove("dev"),
+    lambda engine: engine.export("dev"),
+    lambda engine: engine.outputs("dev"),
+    lambda engine: engine.load("dev", {}),
+    lambda engine: engine.cancel("dev"),
+]
+
+
+@pytest.mark.parametrize("act", ON_A_STACK)
+def test_a_refusal_for_a_lock_names_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Engine], object]
+) -> None:
+    pulumi = tmp_path / "pulumi"
+    said = (
+        "error: the stack is currently locked by 1 lock(s). f: created by ann@elsewhere (pid 5) at 2026-03-01T12:00:00Z"
+    )
+    pulumi.write_text(f"#!/bin/sh\n/bin/cat > /dev/null\necho '{said}' >&2\nexit 255\n")
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StackCommandError) as error:
+        act(Engine(tmp_path))
+    assert error.value.code is Exit.LOCKED
+    assert str(error.value).startswith("dev is locked:\n")
+    assert str(error.value).endswith("pulumi cancel --yes dev")
 
 
 def test_the_root_is_found_from_below(project: Project) -> None:

@@ -60,6 +60,16 @@ def test_what_cannot_be_used_is_one_clear_error(
         KubernetesApi.from_environment(kubeconfig(tmp_path / "k", user, cluster))
 
 
+@pytest.mark.parametrize(
+    "text", ["a: b\nusers: [{token: s3cret-token", "a: b\ntoken: s3cret-token: c", "a: 's3cret-token"]
+)
+def test_a_broken_kubeconfig_is_not_quoted_for_it_holds_tokens(tmp_path: Path, text: str) -> None:
+    (tmp_path / "k").write_text(text)
+    with pytest.raises(StackCommandError, match=r"it is no YAML \((Parser|Scanner)Error in line [12]\)") as error:
+        KubernetesApi.from_environment({"KUBECONFIG": str(tmp_path / "k")})
+    assert "s3cret" not in str(error.value)
+
+
 def test_absence_is_an_answer_and_refusal_an_error() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response({"/gone": 404, "/no": 403}.get(request.url.path, 200), json={"items": [{"a": 1}]})

@@ -73,8 +73,19 @@ def test_locks_of_a_file_backend_with_the_engines_timestamps(tmp_path: Path) -> 
     for url in (f"file://{tmp_path}/b", "file://./b", f"file://{tmp_path}/b?no_tmp_dir=true"):
         (found,) = read_locks(url, "shop", "dev", tmp_path) or []
         assert (found.pid, found.timestamp.second) == (5380, 14)
+        assert found.path is not None
+        assert found.path.samefile(folder / "924091df.json")
     assert read_locks(f"file://{tmp_path}/b", "shop", "prod", tmp_path) == []
     assert read_locks("https://api.pulumi.com", "shop", "dev", tmp_path) is None
+
+
+def test_a_lock_file_does_not_decide_which_file_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / ".pulumi" / "locks" / "organization" / "shop" / "dev"
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_text(lock().model_copy(update={"path": tmp_path / "precious"}).model_dump_json())
+    assert [found.path for found in read_locks(f"file://{tmp_path}", "shop", "dev", tmp_path) or []] == [
+        folder / "1.json"
+    ]
 
 
 def test_a_broken_lock_file_is_named(tmp_path: Path) -> None:

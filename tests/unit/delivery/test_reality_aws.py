@@ -9,7 +9,7 @@ import pytest
 from moto import mock_aws
 from pavedpath_delivery.stack.aws import client
 from pavedpath_delivery.stack.repair.plan import Absent, Exists, PendingOperation, Reality, Repeatable, Unclear
-from pavedpath_delivery.stack.repair.reality_aws import FINDERS, look
+from pavedpath_delivery.stack.repair.reality_aws import FINDERS, Aws, look
 
 TAGS = {"Name": "main", "environment": "dev", "project": "shop"}
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
@@ -20,8 +20,12 @@ def operation(kind: str, **inputs: Any) -> PendingOperation:
     return PendingOperation("creating", "u", kind, custom=True, inputs={"tags": TAGS, **inputs})
 
 
+def pairs(tags: dict[str, str] = TAGS) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
 def tagged(kind: str, tags: dict[str, str] = TAGS) -> list[dict[str, Any]]:
-    return [{"ResourceType": kind, "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}]
+    return [{"ResourceType": kind, "Tags": pairs(tags)}]
 
 
 @pytest.fixture(autouse=True)
@@ -137,12 +141,20 @@ def test_a_deleted_nat_gateway_or_key_is_absent() -> None:
     assert look(operation("aws:kms/key:Key"), NONE) == Absent()
 
 
-def make_role() -> None:
-    client("iam").create_role(RoleName="deploy", AssumeRolePolicyDocument=TRUST)
+def test_what_has_no_tags_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def untagged(*_args: object, **_parameters: object) -> list[dict[str, str]]:
+        return [{"VpcId": "vpc-1"}]
+
+    monkeypatch.setattr(Aws, "pages", untagged)
+    assert look(operation("aws:ec2/vpc:Vpc"), NONE) == Absent()
+
+
+def make_role(tags: dict[str, str]) -> None:
+    client("iam").create_role(RoleName="deploy", AssumeRolePolicyDocument=TRUST, Tags=pairs(tags))
 
 
 def make_role_policy() -> None:
-    make_role()
+    make_role({})
     client("iam").put_role_policy(RoleName="deploy", PolicyName="push", PolicyDocument=TRUST)
 
 
@@ -150,58 +162,87 @@ def make_alias() -> None:
     client("kms").create_alias(AliasName="alias/sops", TargetKeyId=key())
 
 
+def make_bucket(tags: dict[str, str]) -> None:
+    bucket("state")
+    if tags:
+        client("s3").put_bucket_tagging(Bucket="state", Tagging={"TagSet": pairs(tags)})
+
+
+def make_function(tags: dict[str, str]) -> None:
+    iam = client("iam")
+    role = iam.create_role(RoleName="run", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    image = {"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/app@sha256:" + "0" * 64}
+    client("lambda").create_function(FunctionName="run", Role=role, Code=image, PackageType="Image", Tags=tags)
+
+
 OIDC = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-BY_NAME: list[tuple[str, dict[str, Any], Callable[[], Any], str]] = [
-    ("aws:iam/role:Role", {"name": "deploy"}, make_role, "deploy"),
+BY_NAME: list[tuple[str, dict[str, Any], Callable[[], Any], str]] = [  # what can have no tags
     ("aws:iam/rolePolicy:RolePolicy", {"role": "deploy", "name": "push"}, make_role_policy, "deploy:push"),
     ("aws:kms/alias:Alias", {"name": "alias/sops"}, make_alias, "alias/sops"),
+]
+BY_NAME_AND_TAGS: list[tuple[str, dict[str, Any], Callable[[dict[str, str]], Any], str]] = [
+    ("aws:iam/role:Role", {"name": "deploy"}, make_role, "deploy"),
     (
         "aws:ecr/repository:Repository",
         {"name": "shop/api"},
-        lambda: client("ecr").create_repository(repositoryName="shop/api"),
+        lambda tags: client("ecr").create_repository(repositoryName="shop/api", tags=pairs(tags)),
         "shop/api",
     ),
     (
         "aws:cloudwatch/logGroup:LogGroup",
         {"name": "/shop"},
-        lambda: client("logs").create_log_group(logGroupName="/shop"),
+        lambda tags: client("logs").create_log_group(logGroupName="/shop", tags=tags),
         "/shop",
     ),
     (
         "aws:iam/openIdConnectProvider:OpenIdConnectProvider",
         {"url": "https://token.actions.githubusercontent.com"},
-        lambda: client("iam").create_open_id_connect_provider(
-            Url="https://token.actions.githubusercontent.com", ThumbprintList=["a" * 40]
+        lambda tags: client("iam").create_open_id_connect_provider(
+            Url="https://token.actions.githubusercontent.com", ThumbprintList=["a" * 40], Tags=pairs(tags)
         ),
         OIDC,
     ),
     (
         "aws:iam/policy:Policy",
         {"name": "push"},
-        lambda: client("iam").create_policy(PolicyName="push", PolicyDocument=TRUST),
+        lambda tags: client("iam").create_policy(PolicyName="push", PolicyDocument=TRUST, Tags=pairs(tags)),
         "arn:aws:iam::123456789012:policy/push",
     ),
-    ("aws:s3/bucket:Bucket", {"bucket": "state"}, lambda: bucket("state"), "state"),
+    (
+        "aws:iam/instanceProfile:InstanceProfile",
+        {"name": "node"},
+        lambda tags: client("iam").create_instance_profile(InstanceProfileName="node", Tags=pairs(tags)),
+        "node",
+    ),
+    ("aws:lambda/function:Function", {"name": "run"}, make_function, "run"),
+    ("aws:s3/bucket:Bucket", {"bucket": "state"}, make_bucket, "state"),
     (
         "aws:sqs/queue:Queue",
         {"name": "jobs"},
-        lambda: client("sqs").create_queue(QueueName="jobs"),
+        lambda tags: client("sqs").create_queue(QueueName="jobs", tags=tags),
         "https://sqs.us-east-1.amazonaws.com/123456789012/jobs",
     ),
     (
         "aws:ssm/parameter:Parameter",
         {"name": "/shop/a"},
-        lambda: client("ssm").put_parameter(Name="/shop/a", Value="v", Type="String"),
+        lambda tags: client("ssm").put_parameter(Name="/shop/a", Value="v", Type="String", Tags=pairs(tags)),
         "/shop/a",
+    ),
+    (
+        "aws:secretsmanager/secret:Secret",
+        {"name": "key"},
+        lambda tags: client("secretsmanager").create_secret(Name="key", SecretString="v", Tags=pairs(tags)),
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:key",
     ),
     (
         "aws:dynamodb/table:Table",
         {"name": "runners"},
-        lambda: client("dynamodb").create_table(
+        lambda tags: client("dynamodb").create_table(
             TableName="runners",
             BillingMode="PAY_PER_REQUEST",
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            Tags=pairs(tags),
         ),
         "runners",
     ),
@@ -209,12 +250,41 @@ BY_NAME: list[tuple[str, dict[str, Any], Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "inputs", "make", "identifier"), BY_NAME, ids=[case[0] for case in BY_NAME])
-def test_what_has_a_name_is_found_by_it(
+def test_what_can_have_no_tags_is_found_by_its_name(
     kind: str, inputs: dict[str, Any], make: Callable[[], Any], identifier: str
 ) -> None:
     assert look(operation(kind, **inputs), NONE) == Absent()
     make()
     assert look(operation(kind, **inputs), NONE) == Exists(identifier, seeded=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "make", "identifier"), BY_NAME_AND_TAGS, ids=[case[0] for case in BY_NAME_AND_TAGS]
+)
+def test_what_has_a_name_is_taken_up_only_with_the_stacks_tags(
+    kind: str, inputs: dict[str, Any], make: Callable[[dict[str, str]], Any], identifier: str
+) -> None:
+    wanted = operation(kind, **inputs)
+    assert look(wanted, NONE) == Absent()
+    make({**TAGS, "more": "x"})
+    found = look(wanted, NONE)
+    assert isinstance(found, Exists)
+    assert found.seeded
+    assert found.id.startswith(identifier)  # a secret's ends with letters by chance
+    for tags in ({**TAGS, "environment": "prod"}, {}):
+        other = look(replace(wanted, inputs={**inputs, "tags": tags}), NONE)
+        assert isinstance(other, Unclear)
+        assert f"{found.id} exists, without this stack's tags" in other.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "make"), [case[:3] for case in BY_NAME_AND_TAGS], ids=[case[0] for case in BY_NAME_AND_TAGS]
+)
+def test_what_has_the_name_and_no_tags_is_not_taken_up(
+    kind: str, inputs: dict[str, Any], make: Callable[[dict[str, str]], Any]
+) -> None:
+    make({})
+    assert isinstance(look(operation(kind, **inputs), NONE), Unclear)
 
 
 def test_a_name_that_is_a_prefix_of_another_is_not_taken_for_it() -> None:
@@ -239,7 +309,7 @@ def test_routes_and_associations_are_found_in_their_table() -> None:
 
 
 def test_the_resources_region_is_asked() -> None:
-    client("ecr", "eu-west-1").create_repository(repositoryName="api")
+    client("ecr", "eu-west-1").create_repository(repositoryName="api", tags=pairs())
     kind = "aws:ecr/repository:Repository"
     found: list[Reality] = [
         look(operation(kind, name="api"), NONE),

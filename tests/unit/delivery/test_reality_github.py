@@ -143,3 +143,7 @@ def test_the_table_of_cases_covers_every_type_that_is_looked_for() -> None:
     repeated = {kind for kind, (needed, _) in FINDERS.items() if not needed}
     looked = {operation(kind).type for kind, _, _ in CASES}
     assert looked | repeated == set(FINDERS), json.dumps(sorted(set(FINDERS) - looked - repeated))
+
+
+def test_the_workflows_default_permissions_are_set_again() -> None:
+    assert look(operation("WorkflowRepositoryPermissions"), NONE, github({})) == Repeatable()

@@ -32,6 +32,12 @@ def test_drift(snapshot: SnapshotAssertion) -> None:
     assert "".join(printed(render.change_list("dev", run.changes, render.DRIFT)) for run in runs) == snapshot
 
 
+def test_one_is_one() -> None:
+    one = replay("preview", "preview").changes[:1]
+    assert printed(render.change_list("dev", one)).startswith("dev  1 resource would change\n")
+    assert printed(render.change_list("dev", one, render.DRIFT)).startswith("dev  1 resource differs from the state\n")
+
+
 def test_a_preview_as_json(snapshot: SnapshotAssertion) -> None:
     assert render.changes_json("dev", replay("preview-replace", "preview")) == snapshot
 

@@ -7,7 +7,7 @@ The ids are those of the state; of a route and a route table's association those
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from pavedpath_delivery.stack.aws import client
 from pavedpath_delivery.stack.repair.plan import Absent, Exists, PendingOperation, Reality, Repeatable, Unclear
@@ -46,8 +46,29 @@ class Aws:
                 return None
             raise
 
+    def part(self, service: str, operation: str, key: str, **parameters: object) -> Any:
+        """Return what an operation's answer has under `key`; None if there is no such thing."""
+        return (self.one(service, operation, **parameters) or {}).get(key)
+
 
 Finder: TypeAlias = Callable[[Aws, PendingOperation, frozenset[str]], Reality]
+Tags: TypeAlias = Callable[[Aws, _Fields, str], Any]
+"""Gives the tags of what was found, from what is known of it and its import id, in the form that the service has."""
+
+
+def _pairs(tags: Any) -> dict[str, str]:
+    """Return tags as keys and values; a service gives them so, as a list, or (there are none) not at all."""
+    if isinstance(tags, Mapping):
+        return dict(cast(Mapping[str, str], tags))
+    return {tag["Key"]: tag["Value"] for tag in cast(list[dict[str, str]], tags or [])}
+
+
+def _if_ours(found: Exists, operation: PendingOperation, tags: Any) -> Reality:
+    """Return what was found by its name if it has the tags of the interrupted creation: a name is anybody's."""
+    if operation.tags and operation.tags.items() <= _pairs(tags).items():
+        return found
+    wanted = ", ".join(f"{key}={value}" for key, value in sorted(operation.tags.items())) or "it has none"
+    return Unclear(f"{found.id} exists, without this stack's tags ({wanted}): something else may have made it")
 
 
 @dataclass(frozen=True)
@@ -57,6 +78,7 @@ class Named:
     Args:
         inputs: the inputs that hold the name; the first one set counts.
         service: of boto3, with `operation`, whose `parameter` takes the name.
+        tags: of the answer.
         id: the import id with `{name}` in it, or a path into the answer after `@`.
         wrap: the parameter takes a list.
     """
@@ -65,6 +87,7 @@ class Named:
     service: str
     operation: str
     parameter: str
+    tags: Tags
     id: str = "{name}"
     wrap: bool = False
 
@@ -76,28 +99,34 @@ class Named:
         answer = aws.one(self.service, self.operation, **{self.parameter: [name] if self.wrap else name})
         if answer is None:
             return Absent()
-        if not self.id.startswith("@"):
-            return Exists(self.id.format(name=name), seeded=True)
-        found: Any = answer
-        for key in self.id[1:].split("."):
-            found = found[key]
-        return Exists(str(found), seeded=True)
+        identifier = self.id.format(name=name)
+        if self.id.startswith("@"):
+            found: Any = answer
+            for key in self.id[1:].split("."):
+                found = found[key]
+            identifier = str(found)
+        return _if_ours(Exists(identifier, seeded=True), operation, self.tags(aws, answer, identifier))
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Found in a list by comparing one field with a value made of the inputs."""
+    """Found in a list by comparing one field with a value made of the inputs; `tags`: None if it can have none."""
 
     service: str
     operation: str
     key: str
     matches: Callable[[_Fields, PendingOperation], bool]
     id: str
+    tags: Tags | None = None
 
     def __call__(self, aws: Aws, operation: PendingOperation, known: frozenset[str]) -> Reality:
         """Look for it."""
         items = aws.pages(self.service, self.operation, self.key)
-        return _only([str(item[self.id]) for item in items if self.matches(item, operation)], known, operation)
+        found = {str(item[self.id]): item for item in items if self.matches(item, operation)}
+        reality = _only([*found], known, operation)
+        if self.tags is None or not isinstance(reality, Exists):
+            return reality
+        return _if_ours(reality, operation, self.tags(aws, found[reality.id], reality.id))
 
 
 @dataclass(frozen=True)
@@ -123,7 +152,7 @@ class Tagged:
         filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in sorted(operation.tags.items())]
         items = aws.pages("ec2", self.operation, self.key, **{self.filters: filters})
         # Compared once more: an emulator may ignore a filter, and another stack's resource must never be taken up.
-        tagged = (i for i in items if operation.tags.items() <= {t["Key"]: t["Value"] for t in i["Tags"]}.items())
+        tagged = (i for i in items if operation.tags.items() <= _pairs(i.get("Tags", [])).items())
         ids = [str(i[self.id]) for i in tagged if self.alive is None or i["State"] in self.alive]
         return _only(ids, known, operation)
 
@@ -196,10 +225,21 @@ def _oidc_url(item: _Fields, operation: PendingOperation) -> bool:
 
 FINDERS: Mapping[str, Finder] = {
     "aws:cloudwatch/logGroup:LogGroup": Listed(
-        "logs", "describe_log_groups", "logGroups", lambda i, o: i["logGroupName"] == o.text("name"), "logGroupName"
+        "logs",
+        "describe_log_groups",
+        "logGroups",
+        lambda i, o: i["logGroupName"] == o.text("name"),
+        "logGroupName",
+        lambda aws, i, _: aws.part("logs", "list_tags_for_resource", "tags", resourceArn=i["arn"].removesuffix(":*")),
     ),
     "aws:cloudwatch/metricAlarm:MetricAlarm": _repeatable,  # PutMetricAlarm, under a name of the program's
-    "aws:dynamodb/table:Table": Named(("name",), "dynamodb", "describe_table", "TableName"),
+    "aws:dynamodb/table:Table": Named(
+        ("name",),
+        "dynamodb",
+        "describe_table",
+        "TableName",
+        lambda aws, a, _: aws.part("dynamodb", "list_tags_of_resource", "Tags", ResourceArn=a["Table"]["TableArn"]),
+    ),
     "aws:ec2/defaultNetworkAcl:DefaultNetworkAcl": _repeatable,  # these three take over what AWS made
     "aws:ec2/defaultRouteTable:DefaultRouteTable": _repeatable,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _repeatable,
@@ -226,16 +266,41 @@ FINDERS: Mapping[str, Finder] = {
         frozenset({"pendingAcceptance", "pending", "available", "PendingAcceptance", "Pending", "Available"}),
     ),
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": _repeatable,
-    "aws:ecr/repository:Repository": Named(("name",), "ecr", "describe_repositories", "repositoryNames", wrap=True),
+    "aws:ecr/repository:Repository": Named(
+        ("name",),
+        "ecr",
+        "describe_repositories",
+        "repositoryNames",
+        lambda aws, a, _: aws.part(
+            "ecr", "list_tags_for_resource", "tags", resourceArn=a["repositories"][0]["repositoryArn"]
+        ),
+        wrap=True,
+    ),
     "aws:ecr/repositoryPolicy:RepositoryPolicy": _repeatable,
-    "aws:iam/instanceProfile:InstanceProfile": Named(("name",), "iam", "get_instance_profile", "InstanceProfileName"),
+    "aws:iam/instanceProfile:InstanceProfile": Named(
+        ("name",),
+        "iam",
+        "get_instance_profile",
+        "InstanceProfileName",
+        lambda _aws, a, _: a["InstanceProfile"].get("Tags"),
+    ),
     "aws:iam/openIdConnectProvider:OpenIdConnectProvider": Listed(
-        "iam", "list_open_id_connect_providers", "OpenIDConnectProviderList", _oidc_url, "Arn"
+        "iam",
+        "list_open_id_connect_providers",
+        "OpenIDConnectProviderList",
+        _oidc_url,
+        "Arn",
+        lambda aws, _, arn: aws.part("iam", "get_open_id_connect_provider", "Tags", OpenIDConnectProviderArn=arn),
     ),
     "aws:iam/policy:Policy": Listed(
-        "iam", "list_policies", "Policies", lambda i, o: i["PolicyName"] == o.text("name"), "Arn"
+        "iam",
+        "list_policies",
+        "Policies",
+        lambda i, o: i["PolicyName"] == o.text("name"),
+        "Arn",
+        lambda aws, _, arn: aws.part("iam", "list_policy_tags", "Tags", PolicyArn=arn),
     ),
-    "aws:iam/role:Role": Named(("name",), "iam", "get_role", "RoleName"),
+    "aws:iam/role:Role": Named(("name",), "iam", "get_role", "RoleName", lambda _aws, a, _: a["Role"].get("Tags")),
     "aws:iam/rolePolicy:RolePolicy": _role_policy,
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _repeatable,
     "aws:kms/alias:Alias": Listed(
@@ -243,18 +308,43 @@ FINDERS: Mapping[str, Finder] = {
     ),
     "aws:kms/key:Key": _kms_key,
     "aws:kms/keyPolicy:KeyPolicy": _repeatable,
-    "aws:lambda/function:Function": Named(("name",), "lambda", "get_function", "FunctionName"),
-    "aws:s3/bucket:Bucket": Named(("bucket",), "s3", "head_bucket", "Bucket"),
+    "aws:lambda/function:Function": Named(
+        ("name",), "lambda", "get_function", "FunctionName", lambda _aws, a, _: a.get("Tags")
+    ),
+    "aws:s3/bucket:Bucket": Named(
+        ("bucket",),
+        "s3",
+        "head_bucket",
+        "Bucket",
+        lambda aws, _, name: aws.part("s3", "get_bucket_tagging", "TagSet", Bucket=name),
+    ),
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _repeatable,
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls": _repeatable,
     "aws:s3/bucketPolicy:BucketPolicy": _repeatable,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _repeatable,
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _repeatable,
     "aws:s3/bucketVersioning:BucketVersioning": _repeatable,
-    "aws:secretsmanager/secret:Secret": Named(("name",), "secretsmanager", "describe_secret", "SecretId", id="@ARN"),
-    "aws:sqs/queue:Queue": Named(("name",), "sqs", "get_queue_url", "QueueName", id="@QueueUrl"),
+    "aws:secretsmanager/secret:Secret": Named(
+        ("name",), "secretsmanager", "describe_secret", "SecretId", lambda _aws, a, _: a.get("Tags"), id="@ARN"
+    ),
+    "aws:sqs/queue:Queue": Named(
+        ("name",),
+        "sqs",
+        "get_queue_url",
+        "QueueName",
+        lambda aws, _, url: aws.part("sqs", "list_queue_tags", "Tags", QueueUrl=url),
+        id="@QueueUrl",
+    ),
     "aws:sqs/queuePolicy:QueuePolicy": _repeatable,
-    "aws:ssm/parameter:Parameter": Named(("name",), "ssm", "get_parameter", "Name"),
+    "aws:ssm/parameter:Parameter": Named(
+        ("name",),
+        "ssm",
+        "get_parameter",
+        "Name",
+        lambda aws, _, name: aws.part(
+            "ssm", "list_tags_for_resource", "TagList", ResourceType="Parameter", ResourceId=name
+        ),
+    ),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": Tagged(
         "describe_security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId"
     ),

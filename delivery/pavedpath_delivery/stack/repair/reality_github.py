@@ -206,6 +206,7 @@ _TYPES: Mapping[str, tuple[tuple[str, ...], Finder]] = {  # by type: inputs that
     "RepositoryTopics": ((), _repeatable),
     "RepositoryVulnerabilityAlerts": ((), _repeatable),
     "TeamRepository": ((), _repeatable),
+    "WorkflowRepositoryPermissions": ((), _repeatable),
 }
 FINDERS = {f"github:index/{kind[0].lower()}{kind[1:]}:{kind}": finder for kind, finder in _TYPES.items()}
 

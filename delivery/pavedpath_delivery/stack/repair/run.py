@@ -1,6 +1,5 @@
 """Brings a stack into a state in which the engine can work on it again."""
 
-import json
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -56,8 +55,8 @@ class Repairer:
             StackNotFoundError: the backend has no such stack.
             StackCommandError: a live process holds the lock, or only a person can tell what became of a resource.
         """
-        locks = read_locks(self.engine.backend_url(), self.engine.project(), stack, self.engine.root)
-        freed = self._free(stack, locks or [])
+        locks = self._dead_locks(stack)
+        self._free(stack, locks or [])
         export = self.engine.export(stack)
         operations = plan.pending_operations(export)
         if operations and locks is None and overrides is None:
@@ -66,7 +65,9 @@ class Repairer:
                 f"engine is at work on them.\nIf none is: pavedpath stack repair {stack}",
                 Exit.LOCKED,
             )
-        if freed or operations:
+        if operations:
+            self._dead_locks(stack)  # whoever began since holds a lock by now, and the operations may be theirs
+        if locks or operations:
             for process in end_orphans(self.engine.environ.get("PULUMI_BACKEND_URL")):
                 self.say(f"{stack}: ended process {process.pid}, which a killed engine had left behind")
         rechecked = self._settle(stack, export, operations, overrides or Overrides()) if operations else ()
@@ -79,18 +80,30 @@ class Repairer:
             raise StackCommandError(f"{stack}: the resources of the interrupted operations could not be read")
         return self.engine.export(stack)
 
-    def _free(self, stack: str, locks: Iterable[Lock]) -> bool:
-        """Remove the locks if their holders are dead; return whether there were any."""
+    def _dead_locks(self, stack: str) -> list[Lock] | None:
+        """Return the stack's locks, whose holders are all dead; None for a backend that does not show them.
+
+        Raises:
+            StackCommandError: a holder lives, or may.
+        """
+        locks = read_locks(self.engine.backend_url(), self.engine.project(), stack, self.engine.root)
+        if locks is None:
+            return None
         held = [(lock, judge(lock, socket.gethostname(), process_started)) for lock in locks]
         alive = [(lock, holder) for lock, holder in held if holder is not Holder.DEAD]
         if alive:
             raise locked_error(stack, alive)
-        for lock, _ in held:
+        return locks
+
+    def _free(self, stack: str, dead: Iterable[Lock]) -> None:
+        """Remove these locks and, as far as the store allows, no other: another run may have taken one by now."""
+        for lock in dead:
+            if lock.path:
+                lock.path.unlink(missing_ok=True)
+            elif self._dead_locks(stack):
+                self.engine.cancel(stack)  # removes all there are
             since = f"{lock.timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
             self.say(f"{stack}: removed the lock of process {lock.pid} from {since}; the process is dead")
-        if held:
-            self.engine.call("cancel", stack, "--yes")
-        return bool(held)
 
     def _settle(
         self, stack: str, export: Json, operations: list[plan.PendingOperation], overrides: Overrides
@@ -102,7 +115,7 @@ class Repairer:
         if asked:
             raise unclear_error(stack, asked)
         self._unblock_releases(operations)
-        self.engine.call("stack", "import", "--stack", stack, stdin=json.dumps(plan.edit(export, actions)))
+        self.engine.load(stack, plan.edit(export, actions))
         for action in actions:
             self.say(f"{stack}: {_DONE[action.verb]} {describe(action.urn)}{_id(action)}: {action.why}")
         return plan.rechecked(export, actions)
@@ -124,7 +137,8 @@ class Repairer:
     def _unblock_releases(self, operations: Iterable[plan.PendingOperation]) -> None:
         import httpx
 
-        releases = [operation for operation in operations if operation.type == RELEASE_TYPE]
+        # The record of a release that was being removed is what the next removal finds the chart's objects by.
+        releases = [o for o in operations if o.type == RELEASE_TYPE and o.kind != "deleting"]
         if not releases:
             return
         api = KubernetesApi.from_environment(self.engine.environ)
