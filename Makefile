@@ -15,12 +15,15 @@ IN_SANDBOX := environment="$$($(SANDBOX) env)" && eval "$$environment" &&
 STACKS := shared dev
 
 ##@ The main job
-.PHONY: up preview down
+.PHONY: up preview summary down
 up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox
-	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview' --next 'make test' --next 'make down'
+	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview' --next 'make test' --next 'make down' --whole 'make summary'
 
 preview: toolchain-ready sandbox-up  ## Show what `make up` would change (first repairs what a killed run left)
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack preview $(STACKS)
+
+summary: $(INSTALLED)  ## Show everything that exists, by layer
+	@$(IN_SANDBOX) .venv/bin/pavedpath stack summary --all $(STACKS)
 
 down: $(INSTALLED)  ## Destroy the stacks and remove the sandbox: nothing is left behind
 	@if [ -d "$${PAVEDPATH_SANDBOX_DIR:-.sandbox}" ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset; fi

@@ -102,7 +102,7 @@ def read_values(settings: EnvironmentSettings, environment: str) -> dict[str, Va
         except ValuesFilesError as error:
             problems += error.problems
     if problems:
-        raise SettingsError("\n".join([f"Pulumi.{environment}.yaml: {len(problems)} unusable files", *problems]))
+        raise SettingsError("\n".join([f"stack {environment}: files that cannot be used", *problems]))
     return files
 
 

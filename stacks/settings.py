@@ -3,9 +3,10 @@
 `python -m stacks.settings` writes the JSON Schemas that the head of each Pulumi.<stack>.yaml names.
 """
 
+import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
@@ -13,27 +14,38 @@ import pulumi
 from pavedpath import NatMode, Visibility
 from pavedpath.errors import Problem
 from pavedpath.names import IMAGE_REPOSITORY, ORGANIZATION, RELEASE, REPOSITORY, NameRule
-from pavedpath.subnets import check_plan, check_zones
+from pavedpath.subnets import check_cidr, check_zones
 from pavedpath.workflows import ChecksWorkflow
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 PROJECT = "pavedpath"
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "stacks" / "schema"
 
 
-def _named_by(rule: NameRule) -> AfterValidator:
-    def check(name: str) -> str:
-        _refuse(rule.check("name", name))
-        return name
+def _checked(problems_of: Callable[[Any], Iterable[Problem]]) -> AfterValidator:
+    """Make a rule of the components a validator of one field, so that it is applied whatever the others hold."""
+
+    def check(value: Any) -> Any:
+        problems = list(problems_of(value))
+        if problems:
+            whys, fixes = (dict.fromkeys(getattr(problem, part) for problem in problems) for part in ("why", "fix"))
+            raise PydanticCustomError("problem", "{why}", {"why": "; ".join(whys), "fix": "; ".join(fixes)})
+        return value
 
     return AfterValidator(check)
 
 
-def _refuse(problems: Iterable[Problem]) -> None:
-    said = [f"{problem.why} ({problem.fix})" for problem in problems]
-    if said:
-        raise ValueError("; ".join(said))
+def _named_by(rule: NameRule) -> AfterValidator:
+    def problems(name: str) -> Iterator[Problem]:
+        return rule.check("name", name)
+
+    return _checked(problems)
+
+
+def _check_jobs(checks: Mapping[str, str]) -> Iterator[Problem]:
+    return ChecksWorkflow(checks).problems()
 
 
 OrganizationStr = Annotated[str, _named_by(ORGANIZATION)]
@@ -59,29 +71,19 @@ class RepositorySettings(_Model):
     """Topics."""
     approvals: Annotated[int, Field(ge=0, le=10)] = 1
     """Approving reviews that a pull request needs."""
-    checks: Annotated[Mapping[str, str], Field(min_length=1)]
+    checks: Annotated[Mapping[str, str], Field(min_length=1), _checked(_check_jobs)]
     """Shell command of each required check, by job id."""
-
-    @model_validator(mode="after")
-    def _check_jobs(self) -> "RepositorySettings":
-        _refuse(ChecksWorkflow(self.checks).problems())
-        return self
 
 
 class NetworkSettings(_Model):
     """The environment's VPC."""
 
-    cidr: str
+    cidr: Annotated[str, _checked(check_cidr)]
     """IPv4 range, /16 to /22, private."""
-    zones: tuple[str, ...]
+    zones: Annotated[tuple[str, ...], _checked(check_zones)]
     """Names of 1 to 6 availability zones."""
     nat: NatMode = NatMode.ONE
     """How private subnets reach the internet."""
-
-    @model_validator(mode="after")
-    def _check_plan(self) -> "NetworkSettings":
-        _refuse(check_plan(self.cidr, self.zones))
-        return self
 
 
 class ImagesSettings(_Model):
@@ -141,20 +143,6 @@ class EnvironmentSettings(_Model):
     """Repositories that deploy to this environment, by name; the shared stack owns them."""
     applications: Mapping[ApplicationStr, ApplicationSettings]
     """Applications by name."""
-
-    @model_validator(mode="after")
-    def _check_applications(self) -> "EnvironmentSettings":
-        unknown = {
-            name: application.repository
-            for name, application in self.applications.items()
-            if application.repository not in self.deployments
-        }
-        if unknown:
-            raise ValueError(
-                f"applications {unknown} name repositories that do not deploy here;"
-                f" deployments: {sorted(self.deployments)}"
-            )
-        return self
 
 
 SettingsT = TypeVar("SettingsT", bound=SharedSettings | EnvironmentSettings)
@@ -221,6 +209,7 @@ def _disagreements(values: Mapping[str, object], config: Mapping[str, str]) -> I
             f"github:owner = {owner}, but {PROJECT}:organization = {_short(organization)}: one would get the"
             " resources, the other the trust. Fix: make them the same"
         )
+    yield from _unknown_repositories(values)
     region, network = config.get("aws:region"), values.get("network")
     zones = cast(Mapping[str, object], network).get("zones") if isinstance(network, dict) else None
     if region is not None and isinstance(zones, list):
@@ -233,23 +222,67 @@ def _disagreements(values: Mapping[str, object], config: Mapping[str, str]) -> I
             )
 
 
+def _unknown_repositories(values: Mapping[str, object]) -> Iterator[str]:
+    applications, deployments = values.get("applications"), values.get("deployments")
+    if not isinstance(applications, dict) or not isinstance(deployments, dict):
+        return
+    known = cast(dict[str, object], deployments)
+    for name, application in cast(dict[str, object], applications).items():
+        repository = cast(dict[str, object], application).get("repository") if isinstance(application, dict) else None
+        if isinstance(repository, str) and repository not in known:
+            yield (
+                f"{PROJECT}:applications.{name}.repository = {_short(repository)}: it does not deploy here."
+                f" Fix: add it to {PROJECT}:deployments, or write one of: {', '.join(sorted(known))}"
+            )
+
+
 def _explain(model: type[BaseModel], error: ValidationError, secret_keys: Collection[str]) -> Iterator[str]:
-    for detail in error.errors(include_url=False):
-        path = ".".join(str(part) for part in detail["loc"])
-        key = f"{PROJECT}:{path}" if path else f"{PROJECT}:*"
-        top = {f"{PROJECT}:{detail['loc'][0]}"} if detail["loc"] else {str(each) for each in secret_keys}
-        shown = "[secret]" if top & set(secret_keys) else _short(detail["input"])
+    details = error.errors(include_url=False)
+    missing = {detail["loc"] for detail in details if detail["type"] == "missing"}
+    meant = {loc: near for loc, near in _misspelt(model, details) if near in missing}
+    for detail in details:
+        if detail["loc"] in meant.values():
+            continue  # said with the misspelt name
+        location = [part for part in detail["loc"] if part != "[key]"]  # pydantic's mark of a mapping's key
+        key = f"{PROJECT}:{'.'.join(map(str, location))}"
+        shown = "[secret]" if f"{PROJECT}:{location[0]}" in secret_keys else _short(detail["input"])
         given = "" if detail["type"] == "missing" else f" = {shown}"
-        why = detail["msg"].removeprefix("Value error, ")
-        yield f"{key}{given}: {why}. Fix: {_fix(model, detail['type'], detail['loc'])}"
+        why, fix = _why_and_fix(model, detail, meant)
+        yield f"{key}{given}: {why}. Fix: {fix}"
 
 
-def _fix(model: type[BaseModel], kind: str, location: tuple[int | str, ...]) -> str:
-    if kind == "missing":
-        return f"add it under config in the stack's file: {PROJECT}:{'.'.join(map(str, location))}"
-    if kind == "extra_forbidden":
-        return f"remove it, or write one of: {', '.join(sorted(_names_beside(model, location)))}"
-    return "correct the value; the schema at the head of the file describes it"
+def _misspelt(
+    model: type[BaseModel], details: Iterable[ErrorDetails]
+) -> Iterator[tuple[tuple[int | str, ...], tuple[int | str, ...]]]:
+    """Yield the place of each unknown name and that of the valid one nearest to it."""
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            *above, name = detail["loc"]
+            for near in difflib.get_close_matches(str(name), _names_beside(model, detail["loc"]), n=1):
+                yield detail["loc"], (*above, near)
+
+
+_PLAIN = {
+    "tuple_type": ("it is not a list", "write a list, for example [main]"),
+    "string_type": ("it is not text", "write text, in quotes where YAML would read something else"),
+    "missing": ("it is required and not given", "add it"),
+    "string_pattern_mismatch": ("it cannot be used as a tag", "use up to 40 of a-z, 0-9 and -, not - at an end"),
+}
+
+
+def _why_and_fix(
+    model: type[BaseModel], detail: ErrorDetails, meant: Mapping[tuple[int | str, ...], tuple[int | str, ...]]
+) -> tuple[str, str]:
+    if detail["type"] == "problem":
+        context = detail.get("ctx", {})
+        return context["why"], context["fix"]
+    if detail["type"] == "extra_forbidden":
+        near = meant.get(detail["loc"])
+        guess = f"did you mean {near[-1]}? It takes" if near else "remove it, or write one of"
+        return "there is no such setting", f"{guess}: {', '.join(sorted(_names_beside(model, detail['loc'])))}"
+    if detail["type"] in _PLAIN:
+        return _PLAIN[detail["type"]]
+    return detail["msg"].replace("Input should be", "it should be"), "correct the value"
 
 
 def _names_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

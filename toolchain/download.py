@@ -145,7 +145,7 @@ class Downloader:
                     raise _CutError(f"{url} answers {response.status_code}")
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
-            reason = f"{error.request.url.host} cannot be reached ({error or type(error).__name__})"
+            reason = f"{error.request.url.host} cannot be reached"
             self.unreachable[host] = reason
             raise UnreachableError(reason) from error
         except httpx.TransportError as error:

@@ -116,7 +116,7 @@ class Ensure:
         except UnreachableError as error:
             if str(error) not in self._told:
                 self._told.add(str(error))
-                self.report.say(f"{error}: what it offers is built instead")
+                self.report.say(f"{error}; what it offers comes from the cache or is built")
         except DownloadError as error:
             self.report.say(f"{subject}: no download, so it is built: {error}")
         return None

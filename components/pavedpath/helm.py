@@ -12,7 +12,7 @@ import yaml
 from .component import Component, parse
 from .errors import Problem
 from .names import RELEASE
-from .sops import SopsFile, SopsFileError
+from .sops import SopsFile, SopsFileError, yaml_place
 
 HISTORY = 10
 """Revisions that a release keeps, so that ten deployments back can be returned to."""
@@ -144,8 +144,7 @@ def _read_mapping(path: Path) -> Mapping[str, object]:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}). Fix: create it.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: not YAML ({first}). Fix: correct its syntax.") from None
+        raise ValueError(f"{path}: not YAML{yaml_place(error)}. Fix: correct its syntax.") from None
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -104,7 +104,7 @@ class SopsFile:
         except OSError as error:
             raise SopsFileError(f"{path}: cannot be read ({error.strerror}). Fix: create it with sops.") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SopsFileError(f"{path}: not YAML ({type(error).__name__}). Fix: edit it with sops only.") from None
+            raise SopsFileError(f"{path}: not YAML{yaml_place(error)}. Fix: edit it with sops only.") from None
         if not isinstance(document, dict) or not isinstance(document.get("sops"), dict):  # pyright: ignore[reportUnknownMemberType]  # YAML is untyped until this check
             raise SopsFileError(
                 f"{path}: it is not encrypted. Fix: sops encrypt --in-place {path}, and change the secrets that"
@@ -154,6 +154,12 @@ class SopsFile:
         return cast(dict[str, object], map_leaves(self.tree, leaf))
 
 
+def yaml_place(error: Exception) -> str:
+    """Say at which line a YAML file breaks, without the line itself, which may hold a secret."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f" at line {mark.line + 1}" if mark else ""
+
+
 def _kms_arns(metadata: Mapping[str, object]) -> Iterator[str]:
     """Yield the ARNs of the KMS keys in SOPS's part of a file, those of key groups included."""
     groups = metadata.get("key_groups")
@@ -194,4 +200,4 @@ def _explain(stderr: str) -> str:
         if gone in stderr:
             return f"its KMS key cannot open it ({gone}). Fix: is this the right account, and is the key enabled?"
     last = stderr.strip().splitlines()[-1:] or ["no message"]
-    return f"sops could not decrypt it: {last[0]}. Fix: try sops decrypt on it by hand."
+    return f"sops could not decrypt it: {last[0]}. Fix: restore the file from git, or seal it again."

@@ -76,7 +76,7 @@ def plan_subnets(cidr: str, zones: Iterable[str], tiers: Iterable[SubnetTier]) -
 
 def check_plan(cidr: str, zones: Sequence[str]) -> Iterator[Problem]:
     """Yield what is wrong with a VPC's address range and zones."""
-    yield from _check_cidr(cidr)
+    yield from check_cidr(cidr)
     yield from check_zones(zones)
 
 
@@ -95,7 +95,8 @@ def check_zones(zones: Sequence[str]) -> Iterator[Problem]:
         yield Problem("zones", regions, "a VPC lies in one region", "name zones of one region")
 
 
-def _check_cidr(cidr: str) -> Iterator[Problem]:
+def check_cidr(cidr: str) -> Iterator[Problem]:
+    """Yield what is wrong with a VPC's address range."""
     try:
         network = ipaddress.IPv4Network(cidr)
     except ValueError as error:

@@ -29,6 +29,9 @@ class Output(StrEnum):
 Stacks = Annotated[list[str], typer.Argument(metavar="STACK...", help="Stacks, in the order to work on them.")]
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="A folder of the project.", file_okay=False, exists=True)]
 Next = Annotated[list[str] | None, typer.Option("--next", help="A command to propose below the summary; repeatable.")]
+Whole = Annotated[
+    str | None, typer.Option("--whole", help="The command that the summary names for what it leaves out.")
+]
 Format = Annotated[Output, typer.Option("--output", help="`json` prints the result alone on stdout.")]
 _HERE = Path()
 
@@ -40,7 +43,7 @@ def _run(stacks: list[str], cwd: Path, command: "Callable[[Flow], Exit]", output
     from pavedpath_delivery.stack.flow import Flow
     from pavedpath_delivery.stack.kube import KubernetesApi
 
-    console = Console(stderr=output is Output.JSON, highlight=False)
+    console = Console(stderr=output is Output.JSON, highlight=False, width=_width())
     try:
         root = find_root(cwd.resolve())
         check_stacks(stacks, root)
@@ -53,6 +56,15 @@ def _run(stacks: list[str], cwd: Path, command: "Callable[[Flow], Exit]", output
     raise typer.Exit(int(code))
 
 
+def _width() -> int | None:
+    """A terminal's own width; elsewhere lines are long, so that what is read by programs is not cut."""
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 400
+
+
+def _summary_of(stacks: list[str]) -> str:
+    return f"pavedpath stack summary --all {' '.join(stacks)}"
+
+
 def _proposals(stacks: list[str], given: list[str] | None) -> list[str]:
     names = " ".join(stacks)
     return given or [
@@ -63,9 +75,9 @@ def _proposals(stacks: list[str], given: list[str] | None) -> list[str]:
 
 
 @app.command()
-def up(stacks: Stacks, cwd: Cwd = _HERE, next_commands: Next = None) -> None:
+def up(stacks: Stacks, cwd: Cwd = _HERE, next_commands: Next = None, whole: Whole = None) -> None:
     """Create or update stacks; repairs what an interrupted run left, then shows what exists."""
-    _run(stacks, cwd, lambda flow: flow.up(stacks, _proposals(stacks, next_commands)))
+    _run(stacks, cwd, lambda flow: flow.up(stacks, _proposals(stacks, next_commands), whole or _summary_of(stacks)))
 
 
 @app.command()
@@ -124,9 +136,15 @@ def summary(
     cwd: Cwd = _HERE,
     everything: Annotated[bool, typer.Option("--all", help="Everything, longer than a screen.")] = False,
     next_commands: Next = None,
+    whole: Whole = None,
 ) -> None:
     """Show what exists, by layer, on one screen."""
-    _run(stacks, cwd, lambda flow: flow.summary(stacks, _proposals(stacks, next_commands), everything=everything))
+    proposed = _proposals(stacks, next_commands)
+    _run(
+        stacks,
+        cwd,
+        lambda flow: flow.summary(stacks, proposed, whole or _summary_of(stacks), everything=everything),
+    )
 
 
 @app.command()

@@ -218,10 +218,24 @@ def check_stacks(names: Sequence[str], root: Path) -> None:
             problems.append(f"{name!r}: not a stack's name (letters, digits, `_`, `.`, `-`; at most 100)")
         elif known and name not in known:
             problems.append(f"{name}: no Pulumi.{name}.yaml in the project; its stacks are {', '.join(known)}")
+        elif fault := _yaml_fault(root / f"Pulumi.{name}.yaml"):
+            problems.append(fault)
         if names.count(name) > 1:
             problems.append(f"{name}: named {names.count(name)} times")
     if problems:
         raise StackCommandError("\n".join(problems), Exit.USAGE)
+
+
+def _yaml_fault(path: Path) -> str:
+    """Say where a configuration file is not YAML; the engine names neither the file nor the right line."""
+    try:
+        yaml.safe_load(path.read_text() if path.exists() else "")
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        return f"{path.name}: not YAML at line {line} ({error.problem}). Correct its syntax."
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return f"{path.name}: not YAML ({type(error).__name__}). Correct its syntax."
+    return ""
 
 
 def _collect(process: "subprocess.Popen[str]", words: list[str]) -> None:

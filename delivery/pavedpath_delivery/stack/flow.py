@@ -47,7 +47,7 @@ class Flow:
     connect: Callable[[], KubernetesApi]
     clock: Callable[[], float] = time.monotonic
 
-    def up(self, stacks: Sequence[str], next_commands: Sequence[str]) -> Exit:
+    def up(self, stacks: Sequence[str], next_commands: Sequence[str], whole: str) -> Exit:
         """Create or update stacks in this order, then show what exists."""
         found: list[Layer] = []
         for position, stack in enumerate(stacks):
@@ -59,7 +59,7 @@ class Flow:
                 return code
             found += layers(stack, run.outputs)
         self.console.print()
-        self.console.print(render.summary(found, next_commands, len(stacks) + 1))
+        self.console.print(render.summary(found, next_commands, len(stacks) + 1, whole=whole))
         return Exit.OK
 
     def _open(self, stack: str) -> Opened:
@@ -153,10 +153,10 @@ class Flow:
             _print_json({"stacks": documents})
         return Exit.OK
 
-    def summary(self, stacks: Sequence[str], next_commands: Sequence[str], *, everything: bool) -> Exit:
+    def summary(self, stacks: Sequence[str], next_commands: Sequence[str], whole: str, *, everything: bool) -> Exit:
         """Show what exists, by layer."""
         found = [layer for stack in stacks for layer in layers(stack, self.engine.outputs(stack))]
-        self.console.print(render.summary(found, next_commands, everything=everything))
+        self.console.print(render.summary(found, next_commands, everything=everything, whole=whole))
         return Exit.OK
 
     def repair(self, stacks: Sequence[str], overrides: Overrides) -> Exit:

@@ -85,12 +85,15 @@ def process_started(pid: int) -> datetime | None:
 def locked_error(stack: str, held: Iterable[tuple[Lock, Holder]]) -> StackCommandError:
     """Return the error that says who holds a stack, since when, and what to do."""
     lines = [f"{stack} is locked:"]
-    for lock, holder in held:
+    known = list(held)
+    for lock, holder in known:
         where = _WHERE[holder]
         since = f"{lock.timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         lines.append(f"  {lock.username}@{lock.hostname}, process {lock.pid}, since {since} ({where})")
-    lines.append("Wait for it to end. Only if you know that it is dead:")
-    lines.append(f"  pulumi cancel --yes {stack}")
+    lines.append("Wait for it to end.")
+    if any(holder is not Holder.ALIVE for _, holder in known):
+        lines.append("Only if you know that it is dead:")
+        lines.append(f"  pulumi cancel --yes {stack}")
     return StackCommandError("\n".join(lines), Exit.LOCKED)
 
 

@@ -264,7 +264,12 @@ def changes_json(stack: str, run: Run) -> dict[str, Json]:
 
 
 def summary(
-    found: Sequence[Layer], next_commands: Sequence[str], used_lines: int = 0, *, everything: bool = False
+    found: Sequence[Layer],
+    next_commands: Sequence[str],
+    used_lines: int = 0,
+    *,
+    everything: bool = False,
+    whole: str = "pavedpath stack summary --all",
 ) -> Group:
     """Return what exists now, by layer, and the commands to try next, within one screen of 80x24.
 
@@ -273,6 +278,7 @@ def summary(
         next_commands: shown below.
         used_lines: lines of the screen that are taken by what was printed before.
         everything: leave nothing out, however long it gets.
+        whole: the command that shows everything.
     """
     stacks = len({layer.stack for layer in found})
     name_width = max((len(layer.name) for layer in found), default=0)
@@ -297,7 +303,7 @@ def summary(
                 parts.append(text.append(f"  {label:<{label_width}}  {line}", style="not bold default"))
                 name = label = ""  # noqa: PLW2901  both stand only before the first line
     if left_out:
-        parts.append(Text(f"  and {left_out} more: pavedpath stack summary --all", style="dim"))
+        parts.append(Text(f"  and {left_out} more: {whole}", style="dim"))
     if next_commands:
         parts.append(Text("Next:", style="bold"))
         parts.extend(Text(f"  {command}") for command in next_commands)

@@ -26,7 +26,7 @@ _NOISE = re.compile(
     r"|(an unhandled error occurred: )?program exited with non-zero exit code: -?\d+"
     r"|resource monitor shut down.*"
     r"|using pulumi-\S+ from \$PATH at .*",
-    re.DOTALL,
+    re.DOTALL | re.IGNORECASE,
 )
 
 _PROVIDER_LOG = re.compile(r"\s*(sdk-v2|pf)/\S+\.go:\d+: ")  # the Terraform bridge logs each error before it returns it

@@ -55,13 +55,15 @@ def test_every_mistake_is_reported_at_once_with_key_value_reason_and_fix() -> No
     with pytest.raises(SettingsError) as caught:
         parse_settings(EnvironmentSettings, "dev", config)
     message = str(caught.value)
-    assert message.startswith("Pulumi.dev.yaml: 6 mistakes in the settings\n")
+    assert message.startswith("Pulumi.dev.yaml: 8 mistakes in the settings\n")
     for part in (
         'dev: pavedpath:owner = "Not A Slug"',
-        "dev: pavedpath:organization: Field required. Fix: add it under config",
-        'dev: pavedpath:network.natt = "one": Extra inputs are not permitted.',
+        "dev: pavedpath:organization: it is required and not given. Fix: add it",
+        'dev: pavedpath:network.natt = "one": there is no such setting.',
         "Fix: remove it, or write one of: cidr, nat, zones",
         "dev: pavedpath:imagess",
+        'dev: pavedpath:network.cidr = "10.0.0.0/8": a VPC of this kind is /16 to /22',
+        'dev: pavedpath:network.zones = ["nowhere"]: it is not the name of an availability zone',
         "dev: pavedpath:applications.a.chart = 1",
         "dev: pavedpath:applications.a.timeout_seconds = 0",
     ):
@@ -71,10 +73,17 @@ def test_every_mistake_is_reported_at_once_with_key_value_reason_and_fix() -> No
 def test_an_application_of_a_repository_that_does_not_deploy_here() -> None:
     config = flat(ROOT / "Pulumi.dev.yaml")
     config["pavedpath:applications"] = json.dumps({"a": {"repository": "elsewhere", "chart": "charts/web-service"}})
-    with pytest.raises(
-        SettingsError, match=r"name repositories that do not deploy here; deployments: \['storefront'\]"
-    ):
+    with pytest.raises(SettingsError, match="1 mistake") as caught:
         parse_settings(EnvironmentSettings, "dev", config)
+    assert 'pavedpath:applications.a.repository = "elsewhere": it does not deploy here' in str(caught.value)
+
+
+def test_a_misspelt_name_is_one_mistake_with_the_name_that_was_meant() -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml")
+    config["pavedpath:aplications"] = config.pop("pavedpath:applications")
+    with pytest.raises(SettingsError, match="1 mistake") as caught:
+        parse_settings(EnvironmentSettings, "dev", config)
+    assert "did you mean applications?" in str(caught.value)
 
 
 @pytest.mark.parametrize(
