@@ -241,8 +241,9 @@ def _explain(model: type[BaseModel], error: ValidationError, secret_keys: Collec
     missing = {detail["loc"] for detail in details if detail["type"] == "missing"}
     meant = {loc: near for loc, near in _misspelt(model, details) if near in missing}
     for detail in details:
-        if detail["loc"] in meant.values():
-            continue  # said with the misspelt name
+        inside = [other for other in details if other["loc"][:-1] == detail["loc"]]
+        if detail["loc"] in meant.values() or (detail["type"] == "too_short" and inside):
+            continue  # said with the misspelt name, or with the items that were refused
         location = [part for part in detail["loc"] if part != "[key]"]  # pydantic's mark of a mapping's key
         key = f"{PROJECT}:{'.'.join(map(str, location))}"
         shown = "[secret]" if f"{PROJECT}:{location[0]}" in secret_keys else _short(detail["input"])
@@ -265,6 +266,7 @@ def _misspelt(
 _PLAIN = {
     "tuple_type": ("it is not a list", "write a list, for example [main]"),
     "string_type": ("it is not text", "write text, in quotes where YAML would read something else"),
+    "too_short": ("it is empty", "name at least one"),
     "missing": ("it is required and not given", "add it"),
     "string_pattern_mismatch": ("it cannot be used as a tag", "use up to 40 of a-z, 0-9 and -, not - at an end"),
 }

@@ -101,6 +101,7 @@ def test_a_name_that_a_service_refuses_is_a_mistake_in_the_settings(key: str, va
     with pytest.raises(SettingsError) as caught:
         parse_settings(EnvironmentSettings, "dev", config)
     assert part in str(caught.value)
+    assert "after validation" not in str(caught.value)
 
 
 def test_settings_that_contradict_a_providers_are_mistakes() -> None:
