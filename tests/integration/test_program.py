@@ -220,7 +220,7 @@ class TestChange:
             printed = world.stack("up", "dev", expect=1)
         finally:
             path.write_text(good)
-        assert "3 mistakes in the settings" in printed
+        assert "2 mistakes in the settings" in printed
         assert "Traceback" not in printed
 
 
