@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ def engine_of(process: Any) -> psutil.Process:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for child in psutil.Process(process.pid).children(recursive=True):
-            if child.name() == "pulumi" and "up" in child.cmdline():
-                return child
+            with suppress(psutil.Error):  # a short command of before that ends while it is looked at
+                if child.name() == "pulumi" and "up" in child.cmdline():
+                    return child
         time.sleep(0.05)
     raise AssertionError("the engine never started")
 
