@@ -80,6 +80,10 @@ def stage(build: Build, directory: Path, environment: dict[str, str], recipes: P
         shutil.copy(recipes / name, directory)
     if (directory / "prepare.py").exists():
         _run([sys.executable, "prepare.py"], directory, environment)
+    if not build.package:
+        for _, source in build.copy:
+            _run(["go", "mod", "download", source.partition(":")[0]], directory, environment)
+        return Staged(directory, 0)
     listed = _run(["go", "list", "-deps", build.package], directory, environment)
     return Staged(directory, len(listed.splitlines()))
 
@@ -99,6 +103,9 @@ def compile_staged(
     Raises:
         BuildError: the compiler failed; KeyboardInterrupt stops the whole process group first.
     """
+    copied = {name: _copy(source, staged.directory, environment) for name, source in build.copy}
+    if not build.package:
+        return copied
     output = staged.directory / "output"
     flags = f"-s -w {build.ldflags.format(version=package.version)}".strip()
     command = ["go", "build", "-v", "-trimpath", "-ldflags", flags, "-o", str(output), build.package]
@@ -124,7 +131,6 @@ def compile_staged(
         raise
     if code:
         raise BuildError(f"{shlex.join(command[:2])} {build.package} ended with {code}:\n" + "\n".join(last))
-    copied = {name: _copy(source, staged.directory, environment) for name, source in build.copy}
     return dict.fromkeys(build.makes or package.files, output) | copied
 
 

@@ -81,13 +81,14 @@ class Downloader:
         offer = package.download
         if offer is None or str(target) not in offer.platforms:
             raise DownloadError(f"the vendor offers none for {target}")
-        pinned = dict(offer.sha256).get(str(target))
+        pinned = dict(offer.sha256)
         each = package.files if "{file}" in offer.url else package.files[:1]
         fetched: dict[str, Path] = {}
         for file in each:
             url = package.expand(offer.url, target, file)
             name = urlsplit(url).path.rsplit("/", 1)[-1]
-            wanted = pinned or parse_checksums(self.text(package.expand(offer.checksums, target, file)), name)
+            wanted = pinned.get(file) or pinned.get(str(target))
+            wanted = wanted or parse_checksums(self.text(package.expand(offer.checksums, target, file)), name)
             path = self.fetch(url, wanted, progress)
             if offer.member:
                 members = {f: package.expand(offer.member, target, f) for f in package.files}

@@ -1,4 +1,4 @@
-"""The layout of <repo>/.toolchain: executables in bin/, providers in pulumi-home/, and a record of what is there."""
+"""The layout of <repo>/.toolchain: bin/, pulumi-home/ for providers, crds/, and a record of what is there."""
 
 import contextlib
 import json
@@ -42,6 +42,11 @@ class Layout:
         return self.root / "bin"
 
     @property
+    def crds(self) -> Path:
+        """Custom resource definitions, which a cluster without their operators is given."""
+        return self.root / "crds"
+
+    @property
     def pulumi_home(self) -> Path:
         """A PULUMI_HOME with the providers installed.
 
@@ -59,7 +64,7 @@ class Layout:
         if package.kind is Kind.PROVIDER:
             plugin = f"resource-{package.name}-v{package.version}"
             return self.pulumi_home / "plugins" / plugin / file
-        return self.bin / file
+        return (self.crds if package.kind is Kind.MANIFESTS else self.bin) / file
 
     def installed(self) -> dict[str, Installed]:
         """The record; what cannot be read counts as nothing installed."""
@@ -115,9 +120,10 @@ class Layout:
                 shutil.rmtree(plugins / name)
             else:
                 (plugins / name).unlink()
-        for path in self.bin.iterdir() if self.bin.exists() else ():
-            if path not in wanted:
-                path.unlink()
+        for directory in (self.bin, self.crds):
+            for path in directory.iterdir() if directory.exists() else ():
+                if path not in wanted:
+                    path.unlink()
 
     def environment(self) -> dict[str, str]:
         """What a shell needs to use this toolchain."""

@@ -21,12 +21,13 @@ class ToolchainError(Exception):
 
 
 class Kind(StrEnum):
-    """What a package is for; providers go into the engine's plugin directory, everything else into bin/."""
+    """What a package is for: providers go into the engine's plugin directory, manifests to crds/, the rest to bin/."""
 
     ENGINE = "engine"
     PROVIDER = "provider"
     CONTROL_PLANE = "control plane"
     TOOL = "tool"
+    MANIFESTS = "manifests"
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,14 @@ class Download:
     """A vendor's release. Templates know {version}, {os}, {arch} and {file}; with {file}, one download per file."""
 
     url: str
-    checksums: str
+    checksums: str = ""
     """A published list of SHA-256 sums, a bare sum, or GitHub's description of a release (its assets' digests)."""
     member: str = ""
     """Path of each file inside the tar archive; empty: the download is the file itself."""
     arch_names: tuple[tuple[str, str], ...] = ()
     platforms: tuple[str, ...] = ("linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64")
     sha256: tuple[tuple[str, str], ...] = ()
-    """Pinned sums by platform; where one is given, `checksums` is not asked."""
+    """Pinned sums by platform, or by file where `url` has {file}; where one is given, `checksums` is not asked."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Build:
 
     recipe: str
     package: str = "."
+    """The Go package that is compiled; empty: the package's files are all copied out of modules."""
     ldflags: str = ""
     include: tuple[str, ...] = ()
     """Files of recipes/ that are copied beside the recipe's own."""

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.manifest import Package, Platform, dump
+from toolchain.manifest import Kind, Package, Platform, dump
 
 RECORD = "package.json"
 
@@ -80,7 +80,7 @@ class Store:
                     continue
                 path.replace(target)
                 linked[path] = target
-                target.chmod(0o755)
+                target.chmod(0o644 if package.kind is Kind.MANIFESTS else 0o755)
                 _sync(target)
             sizes = {name: (staged / name).stat().st_size for name in files}
             (staged / RECORD).write_text(dump({"source": source, "files": sizes, "version": package.version}))

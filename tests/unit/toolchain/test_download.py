@@ -146,6 +146,17 @@ def test_a_pinned_sum_needs_no_published_one(vendor: Vendor, downloader: Downloa
     assert [path for path, _ in vendor.asked] == ["/thing"]
 
 
+def test_each_file_of_a_package_has_its_own_pinned_sum(vendor: Vendor, downloader: Downloader, tmp_path: Path) -> None:
+    vendor.files |= {"/a": CONTENT, "/b": b"B"}
+    sums = (("a", SUM), ("b", hashlib.sha256(b"B").hexdigest()))
+    both = package(files=("a", "b"), download=Download(f"{vendor.address}/{{file}}", sha256=sums))
+    found = downloader.package(both, HERE, tmp_path, ignore)
+    assert {name: path.read_bytes() for name, path in found.items()} == {"a": CONTENT, "b": b"B"}
+    vendor.files["/b"] = b"changed"
+    with pytest.raises(DownloadError, match="thrown away"):
+        downloader.package(both, HERE, tmp_path, ignore)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -188,6 +188,24 @@ def test_a_provider_is_no_executable_on_path(machine: Machine) -> None:
     assert not (machine.layout.bin / "pulumi-resource-aws").exists()
 
 
+def test_manifests_are_copied_out_of_modules_and_never_run(machine: Machine) -> None:
+    machine.script("go", FAKE_GO.replace("build)", "build) exit 3 ;;\nnever)"))
+    recipe = machine.tmp_path / "recipes/r"
+    (recipe / "thing.yaml").write_text("kind: Thing")
+
+    def manifests(name: str) -> Package:
+        copied = Build("r", package="", copy=((name, "example.com/module:thing.yaml"),))
+        return package("crds", files=(name,), kind=Kind.MANIFESTS, build=copied)
+
+    machine.ensure(manifests("old.yaml"))
+    machine.ensure(manifests("thing.yaml"))
+    assert [path.name for path in machine.layout.crds.iterdir()] == ["thing.yaml"]
+    target = machine.layout.crds / "thing.yaml"
+    assert target.read_text() == "kind: Thing"
+    assert target.stat().st_mode & 0o111 == 0
+    assert machine.sources(manifests("thing.yaml")) == {"thing.yaml": "build"}
+
+
 def test_the_engine_gets_the_language_host_of_the_checkout(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.script("go", FAKE_GO)
     files = ("pulumi", "pulumi-language-python")
