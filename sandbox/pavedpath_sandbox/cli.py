@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import environments
+
 if TYPE_CHECKING:
     from .sandbox import PartStatus, Sandbox
     from .supervisor import Result
@@ -41,6 +43,9 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text or json.")]
 
 
+EnvironmentOption = Annotated[str, typer.Option(help=f"{' or '.join(environments.NAMES)}: whose account and cluster.")]
+
+
 def _say(message: str) -> None:
     typer.echo(message, err=True)
 
@@ -63,12 +68,17 @@ def _reported() -> Generator[None]:
         raise typer.Exit(130) from None
 
 
-def _open(directory: Path | None, groups: tuple[str, ...] | None = None, plan: str | None = None) -> Sandbox:
+def _open(
+    directory: Path | None,
+    groups: tuple[str, ...] | None = None,
+    plan: str | None = None,
+    clusters: tuple[str, ...] = (environments.DEFAULT,),
+) -> Sandbox:
     from .layout import Layout
     from .parts import GROUPS
     from .sandbox import Sandbox
 
-    return Sandbox(groups=groups or GROUPS, layout=Layout.find(directory), plan=plan)
+    return Sandbox(groups=groups or GROUPS, layout=Layout.find(directory), plan=plan, clusters=clusters)
 
 
 @app.command()
@@ -80,11 +90,15 @@ def up(
     plan: Annotated[
         str | None, typer.Option(help="GitHub's plan: free, team or enterprise [default: as before, at first team].")
     ] = None,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(help="dev or prod, whose cluster is to run; may be repeated [default: dev, and what ran before]."),
+    ] = None,
 ) -> None:
     """Start the sandbox, or repair it. Does nothing when all parts are healthy."""
     started = time.monotonic()
     try:
-        sandbox = _open(directory, tuple(groups or ()), plan)
+        sandbox = _open(directory, tuple(groups or ()), plan, tuple(environment or (environments.DEFAULT,)))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     with _reported():
@@ -102,9 +116,9 @@ def _near(path: Path) -> Path:
 
 def _progress(result: Result) -> None:
     if result.outcome == "started":
-        typer.echo(f"  {result.part:<24} ready after {result.seconds:4.1f} s")
+        typer.echo(f"  {result.part:<28} ready after {result.seconds:4.1f} s")
     elif result.outcome == "failed":
-        _say(f"  {result.part:<24} failed after {result.seconds:4.1f} s")
+        _say(f"  {result.part:<28} failed after {result.seconds:4.1f} s")
 
 
 @app.command()
@@ -145,7 +159,10 @@ def _show(found: list[PartStatus]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("part", "state", "address", "pid", "memory", "up", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("part", min_width=max(len(part.part) for part in found))
+    for column in ("state", "address", "pid", "memory", "up"):
+        table.add_column(column)
     colors = {"healthy": "green", "unhealthy": "red", "stopped": "yellow"}
     for part in found:
         memory = "" if part.memory is None else f"{part.memory / 1e6:.0f} MB"
@@ -167,13 +184,17 @@ def _duration(seconds: float) -> str:
 
 
 @app.command()
-def env(directory: Directory = None, output: OutputOption = Output.TEXT) -> None:
+def env(
+    environment: EnvironmentOption = environments.DEFAULT,
+    directory: Directory = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
     """Print the variables that point tools at the sandbox: eval "$(pavedpath-sandbox env)"."""
     from .environment import as_shell
 
     with _reported():
         sandbox = _open(directory)
-        values = sandbox.environment()
+        values = sandbox.environment(environment)
         if stopped := sandbox.stopped():
             _say(f"warning: not running: {', '.join(stopped)}; `pavedpath-sandbox up` starts them")
     text = json.dumps(values, indent=2) + "\n" if output is Output.JSON else as_shell(values)
@@ -205,14 +226,16 @@ def seal(
     plain: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A YAML file with plain values.")],
     out: Annotated[Path, typer.Argument(dir_okay=False, help="Where the encrypted file goes.")],
     key_description: Annotated[str, typer.Option(help="The description that the stack gives its KMS key.")],
+    environment: EnvironmentOption = environments.DEFAULT,
 ) -> None:
     """Encrypt a YAML file with SOPS for the KMS key of that description, as every sandbox makes it."""
     from . import seal as sealing
     from .layout import Layout
 
     try:
-        sealing.seal(plain, out, key_description, Layout.find())
-    except sealing.SealError as error:
+        environments.check((environment,))
+        sealing.seal(plain, out, key_description, Layout.find(), environment)
+    except (sealing.SealError, ValueError) as error:
         _say(f"error: {error}")
         raise typer.Exit(1) from error
     typer.echo(f"{out} is sealed. A sandbox's keys are public: this protects nothing, keep real secrets elsewhere")

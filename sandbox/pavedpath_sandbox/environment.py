@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import environments
 from .layout import Layout
 from .parts import ORGANIZATION, PASSPHRASE, REGION
 
@@ -15,8 +16,16 @@ _PLUGINS = ("resource-aws", "resource-github", "resource-kubernetes")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def variables(layout: Layout, ports: Mapping[str, int], current: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables by name. `ports` says which groups there are, `current` gives PATH and proxies."""
+def variables(
+    layout: Layout,
+    ports: Mapping[str, int],
+    current: Mapping[str, str] = os.environ,
+    environment: str = environments.DEFAULT,
+) -> dict[str, str]:
+    """The variables by name, for the AWS account and the cluster of `environment`.
+
+    `ports` says which parts there are, `current` gives PATH and proxies.
+    """
     result = {
         "PATH": _path(layout.toolchain_bin, current.get("PATH", os.defpath)),
         "PULUMI_HOME": str(layout.pulumi_home),
@@ -31,13 +40,16 @@ def variables(layout: Layout, ports: Mapping[str, int], current: Mapping[str, st
     if "aws" in ports:
         result |= {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['aws']}",
-            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_ACCESS_KEY_ID": environments.ACCOUNTS[environment],  # as an access key id, an account's is its own
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_SESSION_TOKEN": "",  # one of a real session must not reach the sandbox
             # boto3 reads the one, the Go SDK the other.
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # S3 Control's clients call <account>.127.0.0.1, which no resolver knows; a proxy is asked for it by name.
+            # In capitals only: curl, wget, apt and git, which read the other spelling, keep the user's own proxy.
+            "HTTP_PROXY": f"http://127.0.0.1:{ports['aws']}",
         }
     if "github" in ports:
         result |= {
@@ -46,9 +58,9 @@ def variables(layout: Layout, ports: Mapping[str, int], current: Mapping[str, st
             "GITHUB_TOKEN": _read(layout.github_token),
             "GITHUB_OWNER": ORGANIZATION,
         }
-    if "kube-apiserver" in ports:
-        result["KUBECONFIG"] = str(layout.kubeconfig)
-    return result | _no_proxy(current)
+    if environments.qualified("kube-apiserver", environment) in ports:
+        result["KUBECONFIG"] = str(layout.cluster(environment).kubeconfig)
+    return result | _no_proxy({**current, **result})
 
 
 def as_shell(values: Mapping[str, str]) -> str:

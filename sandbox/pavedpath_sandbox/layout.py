@@ -8,11 +8,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import environments
+
 DIRECTORY_VARIABLE = "PAVEDPATH_SANDBOX_DIR"
 TOOLCHAIN_VARIABLE = "PAVEDPATH_TOOLCHAIN_BIN"
 
 # Programs whose name differs between where they come from.
 _OTHER_NAMES = {"registry": ("docker-registry",)}
+
+
+@dataclass(frozen=True)
+class ClusterFiles:
+    """Certificates and configuration of one cluster, in `directory`."""
+
+    directory: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig (0600)."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def token(self) -> Path:
+        """The administrator's token (0600)."""
+        return self.directory / "token"
+
+    @property
+    def token_file(self) -> Path:
+        """The API server's list of tokens (0600)."""
+        return self.directory / "tokens.csv"
+
+    @property
+    def stages(self) -> Path:
+        """kwok's configuration."""
+        return self.directory / "stages.yaml"
+
+    @property
+    def pki(self) -> Path:
+        """The directory of the certificates."""
+        return self.directory / "pki"
 
 
 @dataclass(frozen=True)
@@ -44,14 +78,14 @@ class Layout:
         return self.root / "lock"
 
     @property
-    def kubernetes(self) -> Path:
-        """Certificates, configuration and etcd's data."""
-        return self.root / "kubernetes"
+    def etcd(self) -> Path:
+        """The data of all clusters."""
+        return self.root / "kubernetes" / "etcd"
 
-    @property
-    def kubeconfig(self) -> Path:
-        """The cluster administrator's kubeconfig (0600)."""
-        return self.kubernetes / "kubeconfig"
+    def cluster(self, environment: str = environments.DEFAULT) -> ClusterFiles:
+        """The files of an environment's cluster."""
+        own = "" if environment == environments.DEFAULT else environment
+        return ClusterFiles(self.root / "kubernetes" / own)
 
     @property
     def github_token(self) -> Path:
@@ -67,6 +101,11 @@ class Layout:
     def pulumi_home(self) -> Path:
         """The engine's home with its provider plugins, beside the toolchain's programs."""
         return self.toolchain_bin.parent / "pulumi-home"
+
+    @property
+    def crds(self) -> Path:
+        """The toolchain's definitions of custom resources; it may have none."""
+        return self.toolchain_bin.parent / "crds"
 
     def log_file(self, part: str) -> Path:
         """Both output streams of a part since it was last started."""

@@ -11,23 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .kubernetes import config as cluster
+from . import environments
+from .kubernetes import config
 from .kubernetes.pki import Pki
-from .layout import Layout, write_private
+from .layout import ClusterFiles, Layout, write_private
 from .probe import Probe
 from .state import DEFAULT_PLAN
 
 GROUPS = ("aws", "github", "kubernetes", "registry")
-ACCOUNT_ID = "123456789012"  # moto's
-REGION = cluster.REGION
+REGION = config.REGION
 ORGANIZATION = "acme"
 PASSPHRASE = "sandbox"  # noqa: S105  # of the secrets in a stack's state; public, see docs/sandbox.md
 PORTS: Mapping[str, tuple[str, ...]] = {
     "aws": ("aws",),
     "github": ("github",),
-    "kubernetes": ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"),
+    "kubernetes": ("etcd", "etcd-peer"),
     "registry": ("registry",),
 }
+CLUSTER_PORTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+"""What each environment's cluster needs besides."""
 _PYTHON = "python"
 # A garbage collector that runs more often: half the memory for a little CPU, which an idle control plane has.
 _SMALL_HEAP = {"GOGC": "50"}
@@ -88,27 +90,40 @@ def locate(layout: Layout, parts: tuple[Part, ...]) -> dict[str, Path]:
 
 
 def describe(
-    layout: Layout, groups: tuple[str, ...], ports: Mapping[str, int], plan: str = DEFAULT_PLAN
+    layout: Layout,
+    groups: tuple[str, ...],
+    ports: Mapping[str, int],
+    plan: str = DEFAULT_PLAN,
+    clusters: tuple[str, ...] = (environments.DEFAULT,),
 ) -> tuple[Part, ...]:
     """Describe the parts of `groups`; a part comes after those it depends on.
 
-    `ports` holds all names of `PORTS`; `plan` is what the sandbox's GitHub allows.
+    `ports` holds all names of `port_names`; `plan` is what the sandbox's GitHub allows; `clusters` are the environments
+    whose clusters run.
     """
     builders = {
         "aws": lambda: _aws(layout, ports),
         "github": lambda: _github(layout, ports, plan),
-        "kubernetes": lambda: _kubernetes(layout, ports),
+        "kubernetes": lambda: _kubernetes(layout, ports, clusters),
         "registry": lambda: _registry(layout, ports),
     }
     return tuple(part for group in GROUPS if group in groups for part in builders[group]())
 
 
-def port_names(groups: tuple[str, ...]) -> list[str]:
+def port_names(groups: tuple[str, ...], clusters: tuple[str, ...] = (environments.DEFAULT,)) -> list[str]:
     """The names of the ports that `groups` need."""
-    return [name for group in GROUPS if group in groups for name in PORTS[group]]
+    names = [name for group in GROUPS if group in groups for name in PORTS[group]]
+    if "kubernetes" in groups:
+        names += [environments.qualified(name, each) for each in clusters for name in CLUSTER_PORTS]
+    return names
 
 
-def prepare(layout: Layout, groups: tuple[str, ...], ports: Mapping[str, int]) -> None:
+def prepare(
+    layout: Layout,
+    groups: tuple[str, ...],
+    ports: Mapping[str, int],
+    clusters: tuple[str, ...] = (environments.DEFAULT,),
+) -> None:
     """Write the files that the parts read. Secrets are made once and kept; the rest follows from `ports`."""
     # A known one, as its KMS keys are: with it the salt that stands in each stack's committed file fits every sandbox.
     write_private(layout.passphrase, PASSPHRASE)
@@ -119,12 +134,8 @@ def prepare(layout: Layout, groups: tuple[str, ...], ports: Mapping[str, int]) -
         secret = _once(layout.root / "registry" / "secret")
         write_private(_registry_config(layout), registry_config(ports["registry"], layout.root / "registry", secret))
     if "kubernetes" in groups:
-        pki = _pki(layout)
-        pki.ensure()
-        token = cluster.ensure_token(layout.kubernetes / "token")
-        write_private(layout.kubernetes / "tokens.csv", cluster.token_file(token))
-        write_private(layout.kubeconfig, cluster.kubeconfig(ports["kube-apiserver"], pki.ca.read_bytes(), token))
-        write_private(layout.kubernetes / "stages.yaml", cluster.stages())
+        for environment in clusters:
+            _Cluster(environment, layout.cluster(environment), ports).prepare()
 
 
 def _once(path: Path) -> str:
@@ -153,7 +164,7 @@ def _aws(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
             program=_PYTHON,
             arguments=("-m", "pavedpath_sandbox.aws", "--port", str(port), "--journal", str(journal)),
             # moto's order of sets must not depend on the process, or a replay would draw ids in another order.
-            environment={"PYTHONHASHSEED": "0", "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+            environment={"PYTHONHASHSEED": "0"},
             inputs=(*_sources("aws"), *_version_file("moto")),
             probe=Probe(port, "/_sandbox/health"),
             address=f"http://127.0.0.1:{port}",
@@ -220,18 +231,44 @@ def _registry(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
     )
 
 
-def _pki(layout: Layout) -> Pki:
-    return Pki(layout.kubernetes / "pki")
+@dataclass(frozen=True)
+class _Cluster:
+    """One environment's control plane. All of them keep their objects in one etcd, each below a prefix of its own."""
+
+    environment: str
+    files: ClusterFiles
+    ports: Mapping[str, int]
+
+    @property
+    def pki(self) -> Pki:
+        return Pki(self.files.pki)
+
+    def name(self, part: str) -> str:
+        return environments.qualified(part, self.environment)
+
+    def port(self, part: str) -> int:
+        return self.ports[self.name(part)]
+
+    def prepare(self) -> None:
+        self.pki.ensure()
+        token, ca = config.ensure_token(self.files.token), self.pki.ca.read_bytes()
+        name = environments.cluster_name(self.environment)
+        write_private(self.files.token_file, config.token_file(token))
+        write_private(self.files.kubeconfig, config.kubeconfig(name, self.port("kube-apiserver"), ca, token))
+        write_private(self.files.stages, config.stages())
+
+    def parts(self) -> tuple[Part, ...]:
+        return (
+            _apiserver(self),
+            _component(self, "kube-controller-manager", _controller_arguments(self.pki)),
+            _component(self, "kube-scheduler", ()),
+            _kwok(self),
+        )
 
 
-def _kubernetes(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
-    return (
-        _etcd(layout, ports),
-        _apiserver(layout, ports),
-        _component(layout, ports, "kube-controller-manager", _controller_arguments(_pki(layout))),
-        _component(layout, ports, "kube-scheduler", ()),
-        _kwok(layout, ports),
-    )
+def _kubernetes(layout: Layout, ports: Mapping[str, int], clusters: tuple[str, ...]) -> tuple[Part, ...]:
+    each = (_Cluster(environment, layout.cluster(environment), ports).parts() for environment in clusters)
+    return (_etcd(layout, ports), *(part for parts in each for part in parts))
 
 
 def _etcd(layout: Layout, ports: Mapping[str, int]) -> Part:
@@ -241,7 +278,7 @@ def _etcd(layout: Layout, ports: Mapping[str, int]) -> Part:
         group="kubernetes",
         program="etcd",
         arguments=(
-            f"--data-dir={layout.kubernetes / 'etcd'}",
+            f"--data-dir={layout.etcd}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",
@@ -260,16 +297,16 @@ def _etcd(layout: Layout, ports: Mapping[str, int]) -> Part:
     )
 
 
-def _apiserver(layout: Layout, ports: Mapping[str, int]) -> Part:
-    pki = _pki(layout)
-    port = ports["kube-apiserver"]
-    tokens = layout.kubernetes / "tokens.csv"
+def _apiserver(cluster: _Cluster) -> Part:
+    pki, name, tokens = cluster.pki, cluster.name("kube-apiserver"), cluster.files.token_file
+    port = cluster.ports[name]
     return Part(
-        name="kube-apiserver",
+        name=name,
         group="kubernetes",
         program="kube-apiserver",
         arguments=(
-            f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
+            f"--etcd-servers=http://127.0.0.1:{cluster.ports['etcd']}",
+            f"--etcd-prefix=/{cluster.name('registry')}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             f"--secure-port={port}",
@@ -290,7 +327,7 @@ def _apiserver(layout: Layout, ports: Mapping[str, int]) -> Part:
         inputs=(tokens, pki.certificate, pki.accounts_public),
         probe=Probe(port, "/readyz", pki.ca),
         address=f"https://127.0.0.1:{port}",
-        ports=("kube-apiserver",),
+        ports=(name,),
         depends=("etcd",),
     )
 
@@ -304,17 +341,18 @@ def _controller_arguments(pki: Pki) -> tuple[str, ...]:
     )
 
 
-def _component(layout: Layout, ports: Mapping[str, int], name: str, more: tuple[str, ...]) -> Part:
-    pki = _pki(layout)
+def _component(cluster: _Cluster, program: str, more: tuple[str, ...]) -> Part:
+    pki, name = cluster.pki, cluster.name(program)
+    port = cluster.ports[name]
     return Part(
         name=name,
         group="kubernetes",
-        program=name,
+        program=program,
         arguments=(
-            f"--kubeconfig={layout.kubeconfig}",
+            f"--kubeconfig={cluster.files.kubeconfig}",
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
-            f"--secure-port={ports[name]}",
+            f"--secure-port={port}",
             f"--tls-cert-file={pki.certificate}",
             f"--tls-private-key-file={pki.key}",
             "--authentication-skip-lookup",
@@ -322,24 +360,24 @@ def _component(layout: Layout, ports: Mapping[str, int], name: str, more: tuple[
             *more,
         ),
         environment=_SMALL_HEAP,
-        inputs=(layout.kubeconfig, pki.certificate, pki.accounts_key),
-        probe=Probe(ports[name], "/healthz", pki.ca),
-        address=f"https://127.0.0.1:{ports[name]}",
+        inputs=(cluster.files.kubeconfig, pki.certificate, pki.accounts_key),
+        probe=Probe(port, "/healthz", pki.ca),
+        address=f"https://127.0.0.1:{port}",
         ports=(name,),
-        depends=("kube-apiserver",),
+        depends=(cluster.name("kube-apiserver"),),
     )
 
 
-def _kwok(layout: Layout, ports: Mapping[str, int]) -> Part:
-    stages = layout.kubernetes / "stages.yaml"
-    port = ports["kwok"]
+def _kwok(cluster: _Cluster) -> Part:
+    stages, name = cluster.files.stages, cluster.name("kwok")
+    port = cluster.ports[name]
     return Part(
-        name="kwok",
+        name=name,
         group="kubernetes",
         program="kwok",
         arguments=(
             f"--config={stages}",
-            f"--kubeconfig={layout.kubeconfig}",
+            f"--kubeconfig={cluster.files.kubeconfig}",
             "--manage-all-nodes=true",
             "--cidr=10.244.0.1/16",
             "--node-ip=127.0.0.1",
@@ -348,9 +386,9 @@ def _kwok(layout: Layout, ports: Mapping[str, int]) -> Part:
             "--v=WARN",
         ),
         environment=_SMALL_HEAP,
-        inputs=(stages, layout.kubeconfig),
+        inputs=(stages, cluster.files.kubeconfig),
         probe=Probe(port, "/healthz"),
         address=f"http://127.0.0.1:{port}",
-        ports=("kwok",),
-        depends=("kube-apiserver",),
+        ports=(name,),
+        depends=(cluster.name("kube-apiserver"),),
     )

@@ -15,8 +15,9 @@ from typing import Self, cast
 
 import psutil
 
-from . import environment, parts, ports, probe, state, supervisor
-from .kubernetes import nodes
+from . import environments, parts, ports, probe, state, supervisor
+from .environment import variables
+from .kubernetes import crds, nodes
 from .layout import Layout
 from .parts import GROUPS, Part
 from .state import State, StateError
@@ -60,19 +61,23 @@ class Sandbox:
         keep: bool = False,
         layout: Layout | None = None,
         plan: str | None = None,
+        clusters: tuple[str, ...] = (environments.DEFAULT,),
     ) -> None:
         """`directory` defaults to a temporary one; `keep` leaves parts and state when the context ends.
 
-        `plan` is GitHub's: free, team or enterprise; by default what it was, at first team.
+        `plan` is GitHub's: free, team or enterprise; by default what it was, at first team. `clusters` are the
+        environments, dev and prod, whose Kubernetes runs; every environment has its AWS account without more.
 
         Raises:
-            ValueError: `groups` names one that does not exist, or `plan` is none of GitHub's.
+            ValueError: `groups` or `clusters` names one that does not exist, or `plan` is none of GitHub's.
         """
+        environments.check(clusters)
         if plan is not None and plan not in state.PLANS:
             raise ValueError(f"no such plan of GitHub's: {plan}; there are {', '.join(state.PLANS)}")
         if unknown := sorted(set(groups) - set(GROUPS)):
             raise ValueError(f"no such part of a sandbox: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
         self.groups = groups
+        self.clusters = clusters
         self.plan = plan
         self._keep = keep
         self.layout = layout or Layout.find(directory or Path(tempfile.mkdtemp(prefix="pavedpath-sandbox-")))
@@ -108,15 +113,19 @@ class Sandbox:
         with state.locked(self.layout):
             remembered = self._load_or_move_aside(say)
             groups = tuple(group for group in GROUPS if group in {*self.groups, *remembered.groups})
-            self._settle_ports(remembered, groups, say)
-            remembered.groups = groups
+            clusters = tuple(each for each in environments.NAMES if each in {*self.clusters, *remembered.clusters})
+            remembered.groups, remembered.clusters = groups, clusters
             remembered.plan = self.plan or remembered.plan
-            described = parts.describe(self.layout, groups, remembered.ports, remembered.plan)
+            self._settle_ports(remembered, say)
+            described = self._describe(remembered)
             programs = parts.locate(self.layout, described)
-            parts.prepare(self.layout, groups, remembered.ports)
+            parts.prepare(self.layout, groups, remembered.ports, clusters)
             state.save(self.layout, remembered)
             chief = Supervisor(self.layout, remembered, notify)
-            results = chief.bring_up(described, programs, {"kwok": self._node_hooks(remembered, chief)})
+            hooks: dict[str, Hooks] = {}
+            for each in clusters:
+                hooks |= self._cluster_hooks(each, remembered, chief)
+            results = chief.bring_up(described, programs, hooks)
         if failed := [result.problem for result in results if result.outcome == "failed"]:
             raise SandboxError("\n".join(failed))
         return results
@@ -155,24 +164,37 @@ class Sandbox:
         remembered = state.load(self.layout)
         if remembered is None:
             return []
-        described = parts.describe(self.layout, remembered.groups, remembered.ports, remembered.plan)
+        described = self._describe(remembered)
         running = self._running(remembered)
         with ThreadPoolExecutor(max_workers=max(1, len(described))) as pool:
             return list(pool.map(_judge, described, [running.get(part.name) for part in described]))
 
-    def environment(self) -> dict[str, str]:
-        """The variables that point tools at this sandbox.
+    def environment(self, environment: str = environments.DEFAULT) -> dict[str, str]:
+        """The variables that point tools at this sandbox, at the account and the cluster of `environment`.
 
         Raises:
-            SandboxError: it was never started.
+            SandboxError: there is no such environment, or it was never started.
             StateError: the state file cannot be read.
         """
-        return environment.variables(self.layout, self._remembered().ports)
+        try:
+            environments.check((environment,))
+        except ValueError as error:
+            raise SandboxError(str(error)) from error
+        remembered = self._remembered()
+        if "kubernetes" in remembered.groups and environment not in remembered.clusters:
+            # Without it, the variables of another environment that the shell may have would lead to its cluster.
+            raise SandboxError(
+                f"the cluster of {environment} was never started: `pavedpath-sandbox up --environment {environment}`"
+            )
+        return variables(self.layout, remembered.ports, environment=environment)
+
+    def _describe(self, remembered: State) -> tuple[Part, ...]:
+        return parts.describe(self.layout, remembered.groups, remembered.ports, remembered.plan, remembered.clusters)
 
     def stopped(self) -> list[str]:
         """The parts whose process is gone, without asking any of them whether it is ready."""
         remembered = self._remembered()
-        described = parts.describe(self.layout, remembered.groups, remembered.ports, remembered.plan)
+        described = self._describe(remembered)
         running = self._running(remembered)
         return [part.name for part in described if part.name not in running]
 
@@ -198,13 +220,10 @@ class Sandbox:
             supervisor.end(lost)
         return remembered
 
-    def _settle_ports(self, remembered: State, groups: tuple[str, ...], say: Callable[[str], None]) -> None:
+    def _settle_ports(self, remembered: State, say: Callable[[str], None]) -> None:
         running = self._running(remembered)
-        held: set[str] = set()
-        for name, owner in _port_owners(groups).items():
-            if owner in running and name in remembered.ports:
-                held.add(name)
-        names = parts.port_names(groups)
+        names = parts.port_names(remembered.groups, remembered.clusters)
+        held = {name for name in names if _owner(name) in running and name in remembered.ports}
         chosen = ports.choose([name for name in names if name not in held], remembered.ports)
         for name, port in chosen.items():
             before = remembered.ports.get(name)
@@ -212,12 +231,24 @@ class Sandbox:
                 say(f"{name}: port {before} is taken by {ports.holder(before)}, {port} is used from now on")
         remembered.ports |= chosen
 
-    def _node_hooks(self, remembered: State, chief: Supervisor) -> Hooks:
-        def api() -> nodes.Api:
-            token = (self.layout.kubernetes / "token").read_text(encoding="utf-8").strip()
-            return nodes.Api(remembered.ports["kube-apiserver"], self.layout.kubernetes / "pki" / "ca.crt", token)
+    def _cluster_hooks(self, name: str, remembered: State, chief: Supervisor) -> dict[str, Hooks]:
+        files = self.layout.cluster(name)
 
-        return Hooks(lambda: nodes.release(api()), lambda: nodes.ensure(api(), cancelled=chief.cancelled))
+        def api() -> nodes.Api:
+            port = remembered.ports[environments.qualified("kube-apiserver", name)]
+            return nodes.Api(port, files.pki / "ca.crt", files.token.read_text(encoding="utf-8").strip())
+
+        def nodes_ready() -> None:
+            nodes.ensure(api(), cancelled=chief.cancelled)
+
+        def resources_defined() -> None:
+            crds.ensure(api(), self.layout.crds, cancelled=chief.cancelled)
+
+        return {
+            environments.qualified("kwok", name): Hooks(lambda: nodes.release(api()), nodes_ready),
+            # Needs the API server alone, but others wait for that one; nothing waits for the scheduler.
+            environments.qualified("kube-scheduler", name): Hooks(once_ready=resources_defined),
+        }
 
     def _stop(self, say: Callable[[str], None]) -> None:
         try:
@@ -227,7 +258,8 @@ class Sandbox:
             remembered = State()
         running = self._running(remembered)
         # Those that write to a part end before it does.
-        for later in ({"kube-apiserver", "etcd"}, {"etcd"}, set[str]()):
+        servers = {environments.qualified("kube-apiserver", each) for each in environments.NAMES}
+        for later in ({*servers, "etcd"}, {"etcd"}, set[str]()):
             supervisor.end([process for name, process in running.items() if name not in later])
             running = {name: process for name, process in running.items() if name in later}
         supervisor.end(supervisor.strays(self.layout, ()))
@@ -236,8 +268,8 @@ class Sandbox:
             state.save(self.layout, remembered)
 
 
-def _port_owners(groups: tuple[str, ...]) -> dict[str, str]:
-    return {name: "etcd" if name == "etcd-peer" else name for name in parts.port_names(groups)}
+def _owner(port: str) -> str:
+    return "etcd" if port == "etcd-peer" else port
 
 
 def _judge(part: Part, process: psutil.Process | None) -> PartStatus:

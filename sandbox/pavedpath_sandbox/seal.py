@@ -7,20 +7,21 @@ import subprocess
 import threading
 from pathlib import Path
 
+from . import environments
 from .layout import Layout
-from .parts import ACCOUNT_ID, REGION
+from .parts import REGION
 
 
 class SealError(Exception):
     """The file was not encrypted; the message says why. The output file is as it was."""
 
 
-def seal(plain: Path, out: Path, key_description: str, layout: Layout) -> str:
+def seal(plain: Path, out: Path, key_description: str, layout: Layout, environment: str = environments.DEFAULT) -> str:
     """Encrypt all values of the YAML file `plain` into `out`; return the key's ARN.
 
-    The key is the first one with `key_description` of a fresh account: its id and material follow from that alone, so
-    the file opens in any sandbox whose stack has made that key. It is made in an AWS of its own that ends with this
-    call. sops reads the plain file itself; its content is on no command line.
+    The key is the first one with `key_description` in the environment's account: its id and material follow from that
+    alone, so the file opens in any sandbox whose stack has made that key. It is made in an AWS of its own that ends
+    with this call. sops reads the plain file itself; its content is on no command line.
 
     Raises:
         SealError: there is no sops, or it refused the file.
@@ -37,8 +38,8 @@ def seal(plain: Path, out: Path, key_description: str, layout: Layout) -> str:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        arn = create_key(ACCOUNT_ID, REGION, key_description)
-        encrypted = _run_sops(sops, plain, arn, server.port)
+        arn = create_key(environments.ACCOUNTS[environment], REGION, key_description)
+        encrypted = _run_sops(sops, plain, arn, server.port, environments.ACCOUNTS[environment])
     finally:
         server.shutdown()
         thread.join()
@@ -47,10 +48,10 @@ def seal(plain: Path, out: Path, key_description: str, layout: Layout) -> str:
     return arn
 
 
-def _run_sops(sops: Path, plain: Path, arn: str, port: int) -> bytes:
+def _run_sops(sops: Path, plain: Path, arn: str, port: int, account: str) -> bytes:
     variables = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",

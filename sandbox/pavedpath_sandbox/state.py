@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
+from . import environments
 from .layout import Layout, write_private
 
 _VERSION = 1
@@ -41,12 +42,15 @@ class ProcessRecord:
 
 @dataclass
 class State:
-    """Ports by name, processes by part, the groups of parts and the GitHub plan that `up` was asked for."""
+    """Ports by name, processes by part; the groups of parts, the environments whose clusters run and the GitHub plan
+    that `up` was asked for.
+    """
 
     groups: tuple[str, ...] = ()
     ports: dict[str, int] = field(default_factory=dict[str, int])
     processes: dict[str, ProcessRecord] = field(default_factory=dict[str, ProcessRecord])
     plan: str = DEFAULT_PLAN
+    clusters: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Encode for the state file."""
@@ -54,6 +58,7 @@ class State:
         content = {
             "version": _VERSION,
             "groups": self.groups,
+            "clusters": self.clusters,
             "plan": self.plan,
             "ports": self.ports,
             "processes": processes,
@@ -76,19 +81,23 @@ class State:
         content = cast("dict[str, object]", data)
         if content.get("version") != _VERSION:
             raise StateError(f"its version is {content.get('version')!r}, this program writes {_VERSION}")
-        groups = content.get("groups")
-        if not isinstance(groups, list):
-            raise StateError("groups must be a list")
-        names = cast("list[object]", groups)
         plan = content.get("plan", DEFAULT_PLAN)
         if plan not in PLANS:
             raise StateError(f"plan is {plan!r}, not one of {', '.join(PLANS)}")
         return State(
-            groups=tuple(str(name) for name in names),
+            groups=_names(content, "groups", None),
+            clusters=_names(content, "clusters", [environments.DEFAULT]),
             plan=str(plan),
             ports={name: _port(name, value) for name, value in _object(content, "ports").items()},
             processes={name: _process(name, value) for name, value in _object(content, "processes").items()},
         )
+
+
+def _names(content: dict[str, object], key: str, default: list[str] | None) -> tuple[str, ...]:
+    value = content.get(key, default)
+    if not isinstance(value, list):
+        raise StateError(f"{key} must be a list")
+    return tuple(str(name) for name in cast("list[object]", value))
 
 
 def _object(content: dict[str, object], key: str) -> dict[str, object]:

@@ -21,27 +21,33 @@ from pavedpath_sandbox.kubernetes.nodes import Api
 from pavedpath_sandbox.layout import Layout
 from pavedpath_sandbox.sandbox import Sandbox
 
+from tests.integration.conftest import ROOT, World, kubernetes_client
+from tests.integration.lifecycle import Lifecycle
+
 pytestmark = pytest.mark.integration
 
 COLD_START_SECONDS = 15
 MEMORY_LIMIT = 1.2e9
+SECOND_CLUSTER_SECONDS, SECOND_CLUSTER_MEMORY = 30, 0.75e9
 PARTS = {
     *("aws", "github", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "registry"),
 }
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sandbox]:
+def cold_start(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Sandbox, float]]:
     started = time.monotonic()
     with Sandbox(tmp_path_factory.mktemp("sandbox") / "state") as made:
-        seconds = time.monotonic() - started
-        sys.stdout.write(f"\ncold start: {seconds:.1f} s\n")
-        assert seconds < COLD_START_SECONDS
-        yield made
+        yield made, time.monotonic() - started
         root = made.layout.root
     assert not root.exists()
     left = [process for process in psutil.process_iter() if str(root) in " ".join(_command(process))]
     assert left == []
+
+
+@pytest.fixture(scope="module")
+def sandbox(cold_start: tuple[Sandbox, float]) -> Sandbox:
+    return cold_start[0]
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -53,13 +59,13 @@ def _command(process: psutil.Process) -> list[str]:
 
 @pytest.fixture(scope="module")
 def api(sandbox: Sandbox) -> Api:
-    config = yaml.safe_load(sandbox.layout.kubeconfig.read_text())
+    config = yaml.safe_load(sandbox.layout.cluster().kubeconfig.read_text())
     port = int(config["clusters"][0]["cluster"]["server"].rpartition(":")[2])
-    return Api(port, sandbox.layout.kubernetes / "pki" / "ca.crt", config["users"][0]["user"]["token"])
+    return Api(port, sandbox.layout.cluster().pki / "ca.crt", config["users"][0]["user"]["token"])
 
 
-def aws_client(sandbox: Sandbox, service: str) -> Any:
-    values = sandbox.environment()
+def aws_client(sandbox: Sandbox, service: str, environment: str = "dev") -> Any:
+    values = sandbox.environment(environment)
     return cast("Any", boto3).client(
         service,
         endpoint_url=values["AWS_ENDPOINT_URL"],
@@ -97,6 +103,11 @@ def pods(api: Api, label: str) -> list[dict[str, Any]]:
 def is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod["status"].get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def test_a_cold_start_is_quick(cold_start: tuple[Sandbox, float]) -> None:
+    sys.stdout.write(f"\ncold start: {cold_start[1]:.1f} s\n")
+    assert cold_start[1] < COLD_START_SECONDS
 
 
 def test_all_parts_are_healthy_in_little_memory(sandbox: Sandbox) -> None:
@@ -400,7 +411,170 @@ def test_nothing_secret_is_readable_by_others(sandbox: Sandbox) -> None:
     assert sandbox.layout.root.stat().st_mode & 0o077 == 0
     remembered = state.load(sandbox.layout)
     assert remembered is not None
-    secrets = [sandbox.layout.github_token.read_text(), (sandbox.layout.kubernetes / "token").read_text()]
+    secrets = [sandbox.layout.github_token.read_text(), sandbox.layout.cluster().token.read_text()]
     shown = " ".join(" ".join(_command(psutil.Process(record.pid))) for record in remembered.processes.values())
     logs = "".join(path.read_text(errors="replace") for path in (sandbox.layout.root / "logs").glob("*.log"))
     assert not [secret for secret in secrets if secret in shown or secret in logs]
+
+
+BUCKETS = """
+import json
+import pulumi
+import pulumi_aws as aws
+
+key = aws.kms.Key("key", description="buckets")
+logs = aws.s3.Bucket("logs", tags={"owner": "platform"}, force_destroy=True)
+state = aws.s3.Bucket("state", tags={"owner": "platform", "environment": "dev"})
+default = {"sse_algorithm": "aws:kms", "kms_master_key_id": key.arn}
+aws.s3.BucketServerSideEncryptionConfiguration(
+    "encryption",
+    bucket=state.bucket,
+    rules=[{"apply_server_side_encryption_by_default": default, "bucket_key_enabled": True}],
+)
+aws.s3.BucketVersioning("versioning", bucket=state.bucket, versioning_configuration={"status": "Enabled"})
+aws.s3.BucketPublicAccessBlock(
+    "access",
+    bucket=state.bucket,
+    block_public_acls=True,
+    block_public_policy=True,
+    ignore_public_acls=True,
+    restrict_public_buckets=True,
+)
+aws.s3.BucketOwnershipControls("ownership", bucket=state.bucket, rule={"object_ownership": "BucketOwnerEnforced"})
+deliver = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject"}
+delivery = aws.s3.BucketPolicy(
+    "delivery",
+    bucket=logs.bucket,
+    policy=logs.arn.apply(
+        lambda arn: json.dumps({"Version": "2012-10-17", "Statement": [{**deliver, "Resource": arn + "/*"}]})
+    ),
+)
+aws.s3.BucketLogging(
+    "logging",
+    bucket=state.bucket,
+    target_bucket=logs.bucket,
+    target_prefix="state/",
+    opts=pulumi.ResourceOptions(depends_on=delivery),
+)
+aws.s3.BucketNotification("events", bucket=state.bucket, eventbridge=True)
+deny = {
+    "Effect": "Deny",
+    "Principal": {"AWS": "*"},
+    "Action": "s3:*",
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+document = state.arn.apply(
+    lambda arn: json.dumps({"Version": "2012-10-17", "Statement": [{**deny, "Resource": [arn, arn + "/*"]}]})
+)
+aws.s3.BucketPolicy("policy", bucket=state.bucket, policy=document)
+aws.s3.BucketLifecycleConfiguration(
+    "expiry",
+    bucket=state.bucket,
+    rules=[
+        {
+            "id": "old versions",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "noncurrent_version_expiration": {"noncurrent_days": 90},
+            "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
+        }
+    ],
+)
+"""
+
+
+def test_buckets_by_the_real_provider(sandbox: Sandbox, toolchain: Path, tmp_path: Path) -> None:
+    stack = Lifecycle.begin(World(tmp_path, sandbox), "buckets")
+    assert len(stack.up(BUCKETS)["create"]) == 12
+    assert stack.drift() == {}
+    found = aws_client(sandbox, "s3").list_buckets()["Buckets"]
+    assert len(found) == 2
+    name = next(each["Name"] for each in found if each["Name"].startswith("state"))
+    assert aws_client(sandbox, "s3").get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    changed = BUCKETS.replace('"environment": "dev"', '"environment": "prod"')
+    assert stack.up(changed) == {"update": {"Bucket state"}}  # the tags go through S3 Control
+    tags = aws_client(sandbox, "s3").get_bucket_tagging(Bucket=name)["TagSet"]
+    assert {each["Key"]: each["Value"] for each in tags} == {"owner": "platform", "environment": "prod"}
+    assert stack.drift() == {}
+    stack.destroy()
+    assert aws_client(sandbox, "s3").list_buckets()["Buckets"] == []
+
+
+def test_prod_has_an_account_and_a_cluster_of_its_own(sandbox: Sandbox, tmp_path: Path) -> None:
+    before = {part.part: part.pid for part in sandbox.status()}
+    command = [sys.executable, "-m", "pavedpath_sandbox", "up", "--dir", str(sandbox.layout.root)]
+    started = time.monotonic()
+    done = subprocess.run([*command, "--environment", "prod"], capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    found = sandbox.status()
+    memory = sum(part.memory or 0 for part in found if part.part.endswith("-prod"))
+    sys.stdout.write(f"\nprod: {seconds:.1f} s, {memory / 1e6:.0f} MB\n")
+    assert seconds < SECOND_CLUSTER_SECONDS
+    assert memory < SECOND_CLUSTER_MEMORY
+    assert {part.part: part.pid for part in found if part.part in PARTS} == before
+    assert {part.part for part in found if part.state == "healthy"} - PARTS == {
+        f"{name}-prod" for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+    }
+    clusters = {
+        name: kubernetes_client(sandbox.layout.cluster(name).kubeconfig.read_text(), tmp_path)
+        for name in ("dev", "prod")
+    }
+    for name, client in clusters.items():
+        assert client.get("/apis/monitoring.coreos.com/v1/prometheusrules").status_code == 200
+        assert client.post("/api/v1/namespaces", json={"metadata": {"name": f"only-{name}"}}).status_code == 201
+    for name, other in (("dev", "prod"), ("prod", "dev")):
+        assert clusters[name].get(f"/api/v1/namespaces/only-{name}").status_code == 200
+        assert clusters[name].get(f"/api/v1/namespaces/only-{other}").status_code == 404
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    assert clusters["prod"].post(path, json=deployment("in-prod", "app:1")).status_code == 201
+    eventually(lambda: clusters["prod"].get(f"{path}/in-prod").json()["status"].get("readyReplicas") == 1)
+    assert clusters["dev"].get(f"{path}/in-prod").status_code == 404
+    keys = {
+        name: aws_client(sandbox, "kms", name).create_key(Description="of both")["KeyMetadata"]["Arn"]
+        for name in ("dev", "prod")
+    }
+    assert ":210987654321:" in keys["prod"]
+    assert keys["prod"] not in str(aws_client(sandbox, "kms").list_keys())
+    assert {result.outcome for result in sandbox.up()} == {"unchanged"}  # what ran goes on running
+
+
+def test_what_is_sealed_for_prod_opens_with_prods_key_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+    plain, sealed = tmp_path / "plain.yaml", tmp_path / "sealed.yaml"
+    plain.write_text("password: a plain value\n")
+    command = [sys.executable, "-m", "pavedpath_sandbox", "seal", str(plain), str(sealed)]
+    options = ["--key-description", "prod's", "--environment", "prod"]
+    subprocess.run([*command, *options], capture_output=True, check=True)
+    for environment in ("dev", "prod"):
+        aws_client(sandbox, "kms", environment).create_key(Description="prod's")
+    sops = Layout.find().tool("sops")
+    assert sops is not None
+    opened = {
+        name: subprocess.run(
+            [str(sops), "decrypt", str(sealed)],
+            env=os.environ | sandbox.environment(name),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for name in ("dev", "prod")
+    }
+    assert opened["dev"].returncode != 0
+    assert yaml.safe_load(opened["prod"].stdout) == {"password": "a plain value"}
+
+
+def test_the_committed_secrets_of_each_environment_open_with_its_stacks_key(sandbox: Sandbox) -> None:
+    for environment in ("dev", "prod"):
+        description = f"SOPS key of pavedpath {environment}"
+        aws_client(sandbox, "kms", environment).create_key(Description=description)
+        committed = ROOT / "etc" / "helm_values" / "storefront" / f"{environment}.secrets.yaml"
+        sops = Layout.find().tool("sops")
+        opened = subprocess.run(
+            [str(sops), "decrypt", str(committed)],
+            env=os.environ | sandbox.environment(environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert opened.returncode == 0, opened.stderr
+        assert set(yaml.safe_load(opened.stdout)) == {"secrets"}

@@ -19,8 +19,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--journal", type=Path)
     arguments = parser.parse_args()
-    # moto reads it when its IAM module is imported.
-    os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    # moto reads the first when its IAM module is imported. The second: no account sees another's buckets.
+    os.environ |= {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS": "false"}
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)

@@ -1,6 +1,6 @@
 """Makes moto's identifiers a function of seeds, and KMS keys a function of their description.
 
-Every hook into moto is in this file. `install` checks that what it replaces still has the shape it was written for.
+`install` puts the hooks into moto and checks that what it replaces still has the shape it was written for.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ _making = _Making()
 _installed: list[bool] = []
 
 
-def _require(condition: bool, what: str) -> None:
+def require(condition: bool, what: str) -> None:
+    """Stop with `MotoChangedError` unless moto has the shape that a hook was written for."""
     if not condition:
-        raise MotoChangedError(f"moto has changed: {what}; adapt pavedpath_sandbox/aws/determinism.py")
+        raise MotoChangedError(f"moto has changed: {what}; adapt the hooks in pavedpath_sandbox/aws")
 
 
 def install() -> None:
@@ -83,7 +84,7 @@ def _hook_backends() -> None:
     """
     kind = cast("Any", base_backend.AccountSpecificBackend)
     original: Callable[[Any, str], Any] = kind.__getitem__
-    _require(
+    require(
         list(inspect.signature(original).parameters) == ["self", "region_name"], "AccountSpecificBackend.__getitem__"
     )
 
@@ -114,9 +115,9 @@ def _hook_kms() -> None:
     backend = models.KmsBackend
     original = cast("Callable[..., Any]", backend.create_key)
     signature = inspect.signature(original)
-    _require({"description", "tags", "multi_region"} <= set(signature.parameters), "KmsBackend.create_key")
-    _require(list(inspect.signature(models.generate_key_id).parameters) == ["multi_region"], "kms generate_key_id")
-    _require(not inspect.signature(models.generate_master_key).parameters, "kms generate_master_key")
+    require({"description", "tags", "multi_region"} <= set(signature.parameters), "KmsBackend.create_key")
+    require(list(inspect.signature(models.generate_key_id).parameters) == ["multi_region"], "kms generate_key_id")
+    require(not inspect.signature(models.generate_master_key).parameters, "kms generate_master_key")
     random_id: Callable[[bool], str] = models.generate_key_id
     random_material: Callable[[], bytes] = models.generate_master_key
 

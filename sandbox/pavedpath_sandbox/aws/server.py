@@ -20,7 +20,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 
-from . import determinism
+from . import completions, determinism
+from .accounts import addressed, is_for_others
 from .cbor import CborTranslation
 from .journal import Contents, Entry, Journal
 from .operations import Operation, identify
@@ -53,12 +54,13 @@ class Moto:
     def __init__(self) -> None:
         """Install the hooks and build moto's dispatcher."""
         determinism.install()
+        completions.install()
         self._dispatcher = cast("WSGIApplication", DomainDispatcherApplication(_create_backend_app))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
         try:
-            return self._dispatcher(environ, start_response)
+            return self._dispatcher(addressed(environ), start_response)
         except NotImplementedError as error:
             message = f"the sandbox's AWS (moto) does not implement this: {error}"
             LOG.warning("%s", message)
@@ -140,6 +142,8 @@ class JournalledApplication:
         """Serve one request (PEP 3333)."""
         if environ.get("PATH_INFO") == HEALTH_PATH:
             status, headers, body = self._health()
+        elif is_for_others(environ):
+            status, headers, body = _forwards_nothing(environ)
         else:
             body = _read_body(environ)
             self._open.wait()  # an answer before the replay's end would show an account that is not there yet
@@ -215,6 +219,16 @@ class JournalledApplication:
             answer = {"journal_entries": self._written, "replay": asdict(replayed)}
         body = json.dumps(answer).encode()
         return status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body
+
+
+def _forwards_nothing(environ: Mapping[str, object]) -> Answer:
+    host = environ.get("HTTP_HOST")
+    message = (
+        f"The sandbox's AWS forwards nothing to {host}. HTTP_PROXY points to it so that the account's own host names "
+        "of S3 Control work here. Use HTTPS, or unset HTTP_PROXY for this command.\n"
+    )
+    content = message.encode()
+    return "403 Forbidden", [("Content-Type", "text/plain"), ("Content-Length", str(len(content)))], content
 
 
 def _code(status: str) -> int:

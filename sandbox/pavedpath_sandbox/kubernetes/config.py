@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pavedpath_sandbox.layout import write_private
 
-CONTEXT = "pavedpath-sandbox"
 _ADMIN = "pavedpath-sandbox-admin"
 # The zones of the AWS region that the sandbox plays.
 NODES = {"node-a": "us-east-1a", "node-b": "us-east-1b", "node-c": "us-east-1a"}
@@ -29,8 +28,8 @@ def token_file(token: str) -> str:
     return f'{token},{_ADMIN},{_ADMIN},"system:masters"\n'
 
 
-def kubeconfig(port: int, ca: bytes, token: str) -> str:
-    """An administrator's kubeconfig, as JSON, which every reader of YAML reads."""
+def kubeconfig(name: str, port: int, ca: bytes, token: str) -> str:
+    """The administrator's kubeconfig, as JSON, which every reader of YAML reads; `name` is the cluster's."""
     cluster = {
         "server": f"https://127.0.0.1:{port}",
         "certificate-authority-data": base64.b64encode(ca).decode("ascii"),
@@ -38,10 +37,10 @@ def kubeconfig(port: int, ca: bytes, token: str) -> str:
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "current-context": CONTEXT,
-        "clusters": [{"name": CONTEXT, "cluster": cluster}],
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": cluster}],
         "users": [{"name": _ADMIN, "user": {"token": token}}],
-        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": _ADMIN, "namespace": "default"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": _ADMIN, "namespace": "default"}}],
     }
     return json.dumps(content, indent=2) + "\n"
 

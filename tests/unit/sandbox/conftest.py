@@ -22,14 +22,14 @@ class Aws:
         self.application = application
         self.port = port
 
-    def client(self, service: str, region: str = "us-east-1") -> Any:
+    def client(self, service: str, region: str = "us-east-1", key: str = "test") -> Any:
         # boto3's stubs know the services that are installed only; the rest would be "partially unknown" in every test.
         make = cast("Any", boto3).client
         return make(
             service,
             region_name=region,
             endpoint_url=f"http://127.0.0.1:{self.port}",
-            aws_access_key_id="test",
+            aws_access_key_id=key,
             aws_secret_access_key="test",
             config=Config(retries={"max_attempts": 1}),
         )

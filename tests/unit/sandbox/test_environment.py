@@ -45,12 +45,15 @@ def test_everything(layout: Layout, tmp_path: Path) -> None:
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:20001",
-        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_ACCESS_KEY_ID": "123456789012",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_SESSION_TOKEN": "",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
+        "HTTP_PROXY": "http://127.0.0.1:20001",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
         "GITHUB_BASE_URL": "http://127.0.0.1:20002/",
         "GITHUB_TOKEN": "secret-token",
         "GITHUB_OWNER": "acme",
@@ -61,6 +64,16 @@ def test_everything(layout: Layout, tmp_path: Path) -> None:
 def test_only_what_was_started(layout: Layout) -> None:
     found = variables(layout, {"aws": 20001}, {})
     assert not any(name.startswith("GITHUB") or name == "KUBECONFIG" for name in found)
+
+
+def test_environments_differ_in_account_and_cluster_alone(layout: Layout, tmp_path: Path) -> None:
+    ports = {**ALL, "kube-apiserver-prod": 20005}
+    dev, prod = (variables(layout, ports, {"PATH": "/usr/bin"}, environment=name) for name in ("dev", "prod"))
+    assert {name: value for name, value in prod.items() if dev[name] != value} == {
+        "AWS_ACCESS_KEY_ID": "210987654321",
+        "KUBECONFIG": f"{tmp_path}/a sandbox/kubernetes/prod/kubeconfig",
+    }
+    assert "KUBECONFIG" not in variables(layout, ALL, {}, environment="prod")
 
 
 def test_evaluating_it_twice_does_not_lengthen_the_path(layout: Layout) -> None:
@@ -81,4 +94,12 @@ def test_plugins_are_never_fetched_once_all_are_there(layout: Layout) -> None:
 def test_loopback_bypasses_a_proxy(layout: Layout) -> None:
     found = variables(layout, ALL, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "corp.example,localhost"})
     assert found["NO_PROXY"] == found["no_proxy"] == "corp.example,localhost,127.0.0.1"
-    assert "NO_PROXY" not in variables(layout, ALL, {})
+    assert "HTTPS_PROXY" not in found
+    assert "NO_PROXY" not in variables(layout, {"github": 20002}, {})
+
+
+def test_a_proxy_of_the_users_is_replaced_for_plain_http_in_capitals_alone(layout: Layout) -> None:
+    found = variables(layout, ALL, {"HTTP_PROXY": "http://proxy:3128", "http_proxy": "http://proxy:3128"})
+    assert found["HTTP_PROXY"] == "http://127.0.0.1:20001"
+    assert "http_proxy" not in found
+    assert "HTTP_PROXY" not in variables(layout, {"github": 20002}, {"HTTP_PROXY": "http://proxy:3128"})

@@ -11,6 +11,8 @@ from pavedpath_sandbox.layout import Layout
 from pavedpath_sandbox.parts import GROUPS, MissingToolsError
 
 PORTS = {name: 20000 + n for n, name in enumerate(parts.port_names(GROUPS))}
+BOTH = ("dev", "prod")
+TWICE = {name: 20000 + n for n, name in enumerate(parts.port_names(GROUPS, BOTH))}
 
 
 @pytest.fixture
@@ -26,11 +28,11 @@ def add_tool(layout: Layout, name: str) -> None:
 
 
 def test_every_part_uses_its_own_ports_on_loopback_only(layout: Layout) -> None:
-    described = parts.describe(layout, GROUPS, PORTS)
+    described = parts.describe(layout, GROUPS, TWICE, clusters=BOTH)
     used = [name for part in described for name in part.ports]
-    assert sorted(used) == sorted(PORTS)
+    assert sorted(used) == sorted(TWICE)
     for part in described:
-        assert str(PORTS[part.ports[0]]) in part.address
+        assert str(TWICE[part.ports[0]]) in part.address
         for argument in part.arguments:
             if "bind" in argument or "listen" in argument or "server-address" in argument:
                 assert "127.0.0.1" in argument
@@ -38,17 +40,16 @@ def test_every_part_uses_its_own_ports_on_loopback_only(layout: Layout) -> None:
 
 def test_a_part_comes_after_what_it_depends_on(layout: Layout) -> None:
     seen: set[str] = set()
-    for part in parts.describe(layout, GROUPS, PORTS):
+    for part in parts.describe(layout, GROUPS, TWICE, clusters=BOTH):
         assert seen >= set(part.depends)
         seen.add(part.name)
 
 
 def test_no_secret_is_on_a_command_line_or_in_an_environment(layout: Layout) -> None:
-    parts.prepare(layout, GROUPS, PORTS)
-    token = (layout.kubernetes / "token").read_text()
-    kept = [layout.github_token.read_text(), token]
+    parts.prepare(layout, GROUPS, TWICE, BOTH)
+    kept = [layout.github_token.read_text(), *(layout.cluster(each).token.read_text() for each in BOTH)]
     kept.append((layout.root / "registry" / "secret").read_text())
-    shown = json.dumps([[part.arguments, dict(part.environment)] for part in parts.describe(layout, GROUPS, PORTS)])
+    shown = json.dumps([[part.arguments, dict(part.environment)] for part in parts.describe(layout, GROUPS, TWICE)])
     assert all(len(secret) >= 32 for secret in kept)
     assert not any(secret in shown for secret in kept)
 
@@ -100,10 +101,31 @@ def test_a_file_that_cannot_run_is_no_tool(layout: Layout) -> None:
 
 def test_the_kubeconfig_points_at_the_api_server_and_verifies_it(layout: Layout) -> None:
     parts.prepare(layout, GROUPS, PORTS)
-    cluster = yaml.safe_load(layout.kubeconfig.read_text())["clusters"][0]["cluster"]
+    cluster = yaml.safe_load(layout.cluster().kubeconfig.read_text())["clusters"][0]["cluster"]
     assert cluster["server"] == f"https://127.0.0.1:{PORTS['kube-apiserver']}"
     assert "certificate-authority-data" in cluster
     assert "insecure-skip-tls-verify" not in cluster
+
+
+def test_each_environment_has_a_cluster_of_its_own_and_one_etcd_serves_both(layout: Layout) -> None:
+    parts.prepare(layout, GROUPS, TWICE, BOTH)
+    described = {part.name: part for part in parts.describe(layout, ("kubernetes",), TWICE, clusters=BOTH)}
+    only_dev = {part.name for part in parts.describe(layout, ("kubernetes",), PORTS)}
+    assert set(described) - only_dev == {f"{name}-prod" for name in parts.CLUSTER_PORTS}
+    servers = [described[name].arguments for name in ("kube-apiserver", "kube-apiserver-prod")]
+    shared = set(servers[0]) & set(servers[1])
+    assert f"--etcd-servers=http://127.0.0.1:{TWICE['etcd']}" in shared
+    assert not [argument for argument in shared if "prefix" in argument or "tls" in argument or "token" in argument]
+    configs = [yaml.safe_load(layout.cluster(each).kubeconfig.read_text()) for each in BOTH]
+    for environment, config in zip(BOTH, configs, strict=True):
+        name = config["current-context"]
+        assert name == config["clusters"][0]["name"] == config["contexts"][0]["context"]["cluster"]
+        assert name == f"pavedpath-{environment}"
+    secrets = [
+        (each["users"][0]["user"]["token"], each["clusters"][0]["cluster"]["certificate-authority-data"])
+        for each in configs
+    ]
+    assert not set(secrets[0]) & set(secrets[1])
 
 
 def test_the_nodes_are_in_two_zones() -> None:

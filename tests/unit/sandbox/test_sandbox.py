@@ -1,5 +1,6 @@
 """The sandbox as an object and as a command, with the AWS part only: it needs no built programs."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -148,6 +149,41 @@ def test_an_unknown_part_and_missing_programs_are_said(tmp_path: Path, monkeypat
     code, _, err = run(bare, "up", "kubernetes")
     assert code == 1
     assert "etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok" in err
+
+
+def test_an_unknown_environment_is_said(up: Sandbox, tmp_path: Path) -> None:
+    expected = "no such environment of a sandbox: live; there are dev, prod"
+    with pytest.raises(ValueError, match=expected):
+        Sandbox(tmp_path, clusters=("live",))
+    assert expected in run(up, "env", "--environment", "live")[2]
+    result = runner.invoke(app, ["up", "--environment", "live", "--dir", str(tmp_path / "none")])
+    assert result.exit_code == 2
+    (tmp_path / "plain").write_text("a: b\n")
+    sealing = [
+        "seal",
+        str(tmp_path / "plain"),
+        str(tmp_path / "out"),
+        "--key-description",
+        "k",
+        "--environment",
+        "live",
+    ]
+    result = runner.invoke(app, sealing)
+    assert (result.exit_code, result.stderr) == (1, f"error: {expected}\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_variables_of_a_cluster_that_never_ran_are_refused(up: Sandbox) -> None:
+    assert "export AWS_ACCESS_KEY_ID=210987654321\n" in run(up, "env", "--environment", "prod")[1]
+    remembered = state.load(up.layout)
+    assert remembered is not None
+    state.save(up.layout, dataclasses.replace(remembered, groups=("aws", "kubernetes")))
+    try:
+        code, out, err = run(up, "env", "--environment", "prod")
+    finally:
+        state.save(up.layout, remembered)
+    assert (code, out) == (1, "")
+    assert "`pavedpath-sandbox up --environment prod`" in err
 
 
 def test_a_failed_up_names_the_part(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ records = st.builds(
 states = st.builds(
     State,
     groups=st.lists(names, max_size=4).map(tuple),
+    clusters=st.lists(names, max_size=2).map(tuple),
     ports=st.dictionaries(names, st.integers(1, 65535), max_size=4),
     processes=st.dictionaries(names, records, max_size=4),
 )
@@ -43,6 +44,12 @@ def test_a_state_is_read_as_it_was_written(written: State) -> None:
     assert State.from_json(written.to_json()) == written
 
 
+def test_a_state_from_before_there_were_environments_has_devs_cluster() -> None:
+    written = json.loads(State(groups=("kubernetes",)).to_json())
+    del written["clusters"]
+    assert State.from_json(json.dumps(written)).clusters == ("dev",)
+
+
 @given(json_values)
 def test_rubbish_is_a_state_error_and_nothing_else(value: object) -> None:
     content: dict[str, object] = {"version": 1, "groups": [], "ports": value, "processes": {}}
@@ -56,6 +63,7 @@ def test_rubbish_is_a_state_error_and_nothing_else(value: object) -> None:
     [
         ({"version": 2}, "version is 2"),
         ({"groups": "aws"}, "groups"),
+        ({"clusters": "prod"}, "clusters"),
         ({"plan": "gratis"}, "plan is 'gratis'"),
         ({"ports": {"aws": 0}}, "ports.aws is 0"),
         ({"ports": {"aws": True}}, "ports.aws"),

@@ -4,6 +4,7 @@ from pavedpath_sandbox.github.access import role_on
 from pavedpath_sandbox.github.call import Call, Reply, no_content, ok, page
 from pavedpath_sandbox.github.errors import unprocessable
 from pavedpath_sandbox.github.handlers.accounts import user_named
+from pavedpath_sandbox.github.identity import add_user
 from pavedpath_sandbox.github.render import READ_ROLES, ROLES, account, organization_of
 from pavedpath_sandbox.github.store import Json, Record
 
@@ -41,12 +42,13 @@ def _role_record(call: Call) -> Record | None:
 
 
 def put(call: Call) -> Reply:
-    """Give a user a role; an invitation counts as accepted at once."""
+    """Give a user, whose account is made if there is none, a role; an invitation counts as accepted at once."""
     permission = call.body.get("permission", "push")
     permission = {"read": "pull", "write": "push"}.get(permission, permission)
     if permission not in ROLES:
         raise unprocessable(f"Invalid permission: {permission}; it is one of {', '.join(ROLES)}.")
-    call.store.put("collaborator", call.repository.id, str(user_named(call).id), {"permission": permission})
+    repository, user = call.repository, add_user(call.store, call.path["username"])
+    call.store.put("collaborator", repository.id, str(user.id), {"permission": permission})
     return no_content()
 
 

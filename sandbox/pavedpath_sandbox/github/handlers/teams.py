@@ -6,6 +6,7 @@ from pavedpath_sandbox.github.access import is_owner
 from pavedpath_sandbox.github.call import Call, Reply, created, no_content, ok, page
 from pavedpath_sandbox.github.errors import not_found, unprocessable
 from pavedpath_sandbox.github.handlers.accounts import organization_full, user_named
+from pavedpath_sandbox.github.identity import add_user
 from pavedpath_sandbox.github.render import ROLES, account, node_id, organization_of, repository
 from pavedpath_sandbox.github.store import ROOT, DuplicateError, Json, Record, as_list
 
@@ -183,8 +184,8 @@ def get_membership(call: Call) -> Reply:
 
 
 def set_membership(call: Call) -> Reply:
-    """Add a user or change the role; who is not yet a member of the organisation becomes one."""
-    team, user = named(call), user_named(call)
+    """Add a user or change the role; who is not yet a member of the organisation, or nobody yet, becomes one."""
+    team, user = named(call), add_user(call.store, call.path["username"])
     if call.store.find("membership", team.parent, str(user.id)) is None:
         call.store.insert("membership", team.parent, str(user.id), {"role": "member", "state": "active"})
     call.store.put("team_member", team.id, str(user.id), {"role": call.body.get("role", "member")})

@@ -54,3 +54,14 @@ def test_members_of_the_organization(github: Any) -> None:
     github.get("/orgs/acme/members/new", status=404)
     github.put("/orgs/acme/memberships/acme-admin", {"role": "member"}, status=403)
     assert [one["login"] for one in github.get("/orgs/acme/members?role=admin")] == ["acme-admin"]
+
+
+def test_a_login_that_nobody_has_becomes_an_account_where_it_is_invited(github: Any) -> None:
+    path = github.repository()
+    github.post("/orgs/acme/teams", {"name": "Devs"})
+    github.get("/users/ada", status=404)
+    github.put("/orgs/acme/teams/devs/memberships/ada", status=200)
+    github.get("/orgs/acme/members/ada", status=204)
+    github.put(f"{path}/collaborators/eve", {"permission": "triage"})
+    assert github.get("/users/eve")["login"] == "eve"
+    github.get("/orgs/acme/members/eve", status=404)
