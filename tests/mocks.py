@@ -15,7 +15,15 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 # What the stacks ask of providers and of each other.
 ANSWERS: dict[str, Mapping[str, Any]] = {
     "github:index/getOrganization:getOrganization": {"id": "7", "login": "acme"},
-    "organization/pavedpath/shared": {"github": {"organization_id": 7, "repository_ids": {"storefront": 8}}},
+    "github:index/getTeam:getTeam": {"id": "9", "slug": "releasers"},
+    "github:index/getUser:getUser": {"id": "10", "login": "ada"},
+    "organization/pavedpath/shared": {
+        "github": {
+            "organization_id": 7,
+            "repository_ids": {"storefront": 8},
+            "approval_branches": {"storefront": ["prod"]},
+        }
+    },
 }
 
 
@@ -61,10 +69,16 @@ class _Resources(mocks.Mocks):
         state.setdefault("name", args.name)
         state.setdefault("arn", f"arn:aws:{service}:{REGION}:{ACCOUNT}:{args.name}")
         state |= {"repoId": 4711, "htmlUrl": f"https://github.example/{args.name}"} if "github" in args.typ else {}
+        if args.typ == "github:index/team:Team":
+            state["slug"] = str(state["name"]).lower()
         if args.typ == "aws:ecr/repository:Repository":
             state["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{state['name']}"
         if args.typ == "aws:kms/key:Key":
             state["keyId"] = f"{args.name}-key"
+        if args.typ == "aws:kms/alias:Alias":
+            state["arn"] = f"arn:aws:kms:{REGION}:{ACCOUNT}:{state['name']}"
+        if state.get("assignGeneratedIpv6CidrBlock"):
+            state["ipv6CidrBlock"] = "2600:1f18:abc:de00::/56"
         if args.typ == "kubernetes:core/v1:Secret":
             state["data"] = {"ca.crt": "Y2E=", "token": "dG9rZW4="}
         if args.typ == "kubernetes:helm.sh/v3:Release":

@@ -1,13 +1,13 @@
-"""What every component shares: its type token and the way its arguments are parsed."""
+"""What every component shares: its type token, the way its arguments are checked, and the options of its children."""
 
-import dataclasses
 import difflib
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 import pulumi
 
-from .errors import InvalidArgumentsError, Problem
+from .errors import Problem
 
 
 class Parsed(Protocol):
@@ -18,39 +18,12 @@ class Parsed(Protocol):
         ...
 
 
-ParsedT = TypeVar("ParsedT", bound=Parsed)
-
-
-def parse(model: type[ParsedT], args: Mapping[str, object] | None, component: str, name: str) -> ParsedT:
-    """Turn a component's TypedDict into its frozen dataclass.
-
-    Unknown names, missing names and unusable values are reported together.
-
-    Raises:
-        InvalidArgumentsError: names every offender, with the nearest valid name for an unknown one.
-    """
-    given = dict(args or {})
-    fields = {field.name: field for field in dataclasses.fields(model)}  # pyright: ignore[reportArgumentType]  # a Protocol cannot say "is a dataclass"
-    problems = [_unknown(key, list(fields)) for key in given if key not in fields]
-    problems += [
-        Problem(key, None, "it is required and was not given", f"pass {key}=…")
-        for key, field in fields.items()
-        if key not in given and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    if problems:
-        raise InvalidArgumentsError(component, name, problems)
-    parsed = model(**given)
-    problems = list(parsed.problems())
-    if problems:
-        raise InvalidArgumentsError(component, name, problems)
-    return parsed
-
-
-def _unknown(key: str, valid: list[str]) -> Problem:
+def unknown(key: str, valid: list[str], prefix: str = "") -> Problem:
+    """Describe an argument that does not exist, with the nearest one that does; `prefix` is where it stands."""
     near = difflib.get_close_matches(key, valid, n=1)
     fix = f"did you mean '{near[0]}'? It takes: " if near else "it takes: "
     # Its value is not shown: a mistyped name may well hold a secret.
-    return Problem(key, None, "there is no such argument", fix + ", ".join(sorted(valid)))
+    return Problem(prefix + key, None, "there is no such argument", fix + ", ".join(sorted(valid)))
 
 
 class Component(pulumi.ComponentResource):
@@ -58,6 +31,18 @@ class Component(pulumi.ComponentResource):
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"pavedpath:index:{type(self).__name__}", name, None, opts)
+
+    @classmethod
+    def check(cls, args: Mapping[str, Any]) -> list[Problem]:
+        """Return what is wrong with arguments, as the constructor would report it; empty for nothing. Pure.
+
+        A program that makes many components asks all of them before the first resource. The arguments of a component
+        are read into the dataclass of its module that has its name with an underscore.
+        """
+        from .shapes import problems_of
+
+        model: type[Parsed] = getattr(sys.modules[cls.__module__], f"_{cls.__name__}")
+        return problems_of(model, args)
 
     def child(self, **options: object) -> pulumi.ResourceOptions:
         """Options of a resource inside this component: its parent, and what must differ."""

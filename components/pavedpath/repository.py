@@ -1,28 +1,60 @@
-"""GitHub repositories, the rules that protect them, and the environments that they deploy to."""
+"""GitHub repositories and the rules that protect them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_github as github
 
-from .component import Component, parse
+from . import rulesets
+from .component import Component
 from .errors import Problem
-from .names import REPOSITORY, SECRET
-from .workflows import GATE, GITHUB_ACTIONS_APP, ChecksWorkflow
+from .managed_files import CodeOwner, CodeOwnerArgs, Ecosystem, Updates, check_files, rendered
+from .names import ENVIRONMENT, REPOSITORY, TOPIC
+from .plans import Feature, Plan, Visibility, Wanted, unavailable
+from .repository_access import (
+    Actions,
+    ActionsArgs,
+    AllowedActions,
+    Hook,
+    HookArgs,
+    Label,
+    LabelArgs,
+    Permission,
+    TeamAccess,
+    TeamAccessArgs,
+    check_access,
+    check_labels,
+)
+from .rulesets import (
+    ADMINISTRATORS,
+    BypassActor,
+    BypassActorArgs,
+    BypassMode,
+    MergeMethod,
+    Protection,
+    ProtectionArgs,
+    Ruleset,
+    approval_branch,
+)
+from .shapes import read
+from .workflows import ChecksWorkflow
 
-ORGANIZATION_ADMIN = 1
-"""Actor id that a ruleset uses for the role of organisation administrator."""
+_BRANCH = "main"
+_MOST_TOPICS = 20
+_STATUS = {True: "enabled", False: "disabled"}
 
 
-class Visibility(StrEnum):
-    """Who sees a repository."""
+class SecurityArgs(TypedDict):
+    """Security features beyond vulnerability alerts, which are always on. What is left out is left as it is."""
 
-    PRIVATE = "private"
-    INTERNAL = "internal"
-    PUBLIC = "public"
+    dependabot_updates: NotRequired[bool]
+    """Whether Dependabot opens pull requests for vulnerable dependencies."""
+    secret_scanning: NotRequired[bool]
+    """Whether GitHub looks for secrets in what was pushed."""
+    push_protection: NotRequired[bool]
+    """Whether it refuses a push that holds one; needs secret_scanning."""
 
 
 class RepositoryArgs(TypedDict):
@@ -40,6 +72,66 @@ class RepositoryArgs(TypedDict):
     """Topics. Default: none."""
     approvals: NotRequired[int]
     """Approving reviews that a pull request needs, 0 to 10. Default: 1."""
+    plan: NotRequired[Plan]
+    """The organisation's plan, to refuse what it has not. Default: not checked."""
+    homepage: NotRequired[str]
+    """Address of the project's own page. Default: none."""
+    merge_methods: NotRequired[Sequence[MergeMethod]]
+    """How pull requests into the default branch are merged. Default: squash."""
+    issues: NotRequired[bool]
+    """Default: true."""
+    wiki: NotRequired[bool]
+    """Default: false."""
+    projects: NotRequired[bool]
+    """Default: false."""
+    discussions: NotRequired[bool]
+    """Default: false."""
+    auto_merge: NotRequired[bool]
+    """Whether a pull request may be told to merge itself once it may be. Default: false."""
+    is_template: NotRequired[bool]
+    """Whether others may be made from it. Default: false."""
+    archived: NotRequired[bool]
+    """Whether it is read-only; in a step of its own, since nothing else of it can change then. Default: false."""
+    archive_on_destroy: NotRequired[bool]
+    """Whether destroying archives it and does not delete it. Default: false."""
+    security: NotRequired[SecurityArgs]
+    """Security features beyond vulnerability alerts. Default: left as they are."""
+    protection: NotRequired[ProtectionArgs]
+    """Rules on the default branch. Default: those of `ProtectionArgs`."""
+    bypass: NotRequired[Sequence[BypassActorArgs]]
+    """Exact actors that the rules on branches do not hold, among them whoever runs the deployment, which writes files.
+    Default: owners of the organisation."""
+    approval_branches: NotRequired[Mapping[str, int]]
+    """Approvals, 1 to 10, of a pull request into deploy/<environment>, by environment. Default: no such branches."""
+    protected_tags: NotRequired[Sequence[str]]
+    """Patterns of tags, for example v*, that nobody moves or deletes. Default: none."""
+    tag_creators: NotRequired[Sequence[BypassActorArgs]]
+    """Exact actors that may create protected tags. Required with protected_tags."""
+    files: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """Contents of further files on the default branch, by path. Default: none."""
+    code_owners: NotRequired[Sequence[CodeOwnerArgs]]
+    """Who owns which files, as .github/CODEOWNERS. Default: no such file."""
+    updates: NotRequired[Updates]
+    """Who keeps dependencies and the pins of actions fresh. Default: nobody."""
+    ecosystems: NotRequired[Sequence[Ecosystem]]
+    """What Dependabot updates besides actions. Default: nothing."""
+    teams: NotRequired[Mapping[str, TeamAccessArgs]]
+    """Teams and what they may do, by slug or by a name of your own. Default: none."""
+    collaborators: NotRequired[Mapping[str, Permission]]
+    """Users and what they may do, by login. Default: none."""
+    labels: NotRequired[Sequence[LabelArgs]]
+    """Labels, all of them: others are deleted. Default: those that GitHub gives a new repository."""
+    hooks: NotRequired[Mapping[str, HookArgs]]
+    """Webhooks, by a name of your own. Default: none."""
+    actions: NotRequired[ActionsArgs]
+    """Which actions its workflows may use. Default: all, pinned by commit."""
+
+
+@dataclass(frozen=True)
+class _Security:
+    dependabot_updates: bool | None = None
+    secret_scanning: bool | None = None
+    push_protection: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -50,22 +142,134 @@ class _Repository:
     visibility: Visibility = Visibility.PRIVATE
     topics: Sequence[str] = ()
     approvals: int = 1
+    plan: Plan | None = None
+    homepage: str | None = None
+    merge_methods: Sequence[MergeMethod] = (MergeMethod.SQUASH,)
+    issues: bool = True
+    wiki: bool = False
+    projects: bool = False
+    discussions: bool = False
+    auto_merge: bool = False
+    is_template: bool = False
+    archived: bool = False
+    archive_on_destroy: bool = False
+    security: _Security = field(default_factory=_Security)
+    protection: Protection = field(default_factory=Protection)
+    bypass: Sequence[BypassActor] = (ADMINISTRATORS,)
+    approval_branches: Mapping[str, int] = field(default_factory=dict[str, int])
+    protected_tags: Sequence[str] = ()
+    tag_creators: Sequence[BypassActor] = ()
+    files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    code_owners: Sequence[CodeOwner] = ()
+    updates: Updates = Updates.NONE
+    ecosystems: Sequence[Ecosystem] = ()
+    teams: Mapping[str, TeamAccess] = field(default_factory=dict[str, TeamAccess])
+    collaborators: Mapping[str, Permission] = field(default_factory=dict[str, Permission])
+    labels: Sequence[Label] = ()
+    hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
+    actions: Actions = field(default_factory=Actions)
+
+    @property
+    def workflow(self) -> ChecksWorkflow:
+        return ChecksWorkflow(
+            self.checks,
+            _BRANCH,
+            merge_queue=self.protection.merge_queue is not None,
+            approval_branches=[approval_branch(environment) for environment in self.approval_branches],
+        )
+
+    @property
+    def own_files(self) -> Mapping[str, str]:
+        return rendered(self.code_owners, self.updates, self.ecosystems)
+
+    @property
+    def rulesets(self) -> list[Ruleset]:
+        """All but the default branch's."""
+        made = [rulesets.approval(each, count, self.bypass) for each, count in self.approval_branches.items()]
+        return made + (rulesets.tags(self.protected_tags, self.tag_creators) if self.protected_tags else [])
 
     def problems(self) -> Iterator[Problem]:
         yield from REPOSITORY.check("name", self.name)
-        if not 0 <= self.approvals <= 10:
-            yield Problem("approvals", self.approvals, "GitHub counts 0 to 10", "choose 0 to 10")
-        yield from ChecksWorkflow(self.checks).problems()
+        yield from rulesets.check_approvals("approvals", self.approvals)
+        yield from self.workflow.problems()
+        yield from self._settings()
+        yield from self._rules()
+        yield from check_files(self.files, [self.workflow.path, *self.own_files])
+        for index, owner in enumerate(self.code_owners):
+            yield from owner.problems(f"code_owners[{index}]")
+        if self.ecosystems and self.updates is not Updates.DEPENDABOT:
+            yield Problem("ecosystems", [*map(str, self.ecosystems)], "only Dependabot is told them", "leave them out")
+        yield from check_access(self.teams, self.collaborators)
+        yield from check_labels(self.labels)
+        for key, hook in self.hooks.items():
+            yield from hook.problems(f"hooks.{key}")
+        yield from self.actions.problems("actions")
+        yield from unavailable(self.plan, self.visibility, *self._wanted())
+
+    def _settings(self) -> Iterator[Problem]:
+        if not self.description.isprintable() or len(self.description) > 350:  # GitHub, "About repositories"
+            yield Problem("description", self.description, "GitHub takes one line of 350 characters", "shorten it")
+        for topic in self.topics:
+            yield from TOPIC.check("topics", topic)
+        if len(self.topics) > _MOST_TOPICS or len(set(self.topics)) < len(self.topics):
+            yield Problem("topics", len(self.topics), "GitHub keeps up to 20, each once", "leave some out")
+        if not self.merge_methods or len(set(self.merge_methods)) < len(self.merge_methods):
+            yield Problem("merge_methods", [*self.merge_methods], "nothing could be merged so", "name each method once")
+        if self.homepage is not None and not self.homepage.startswith(("https://", "http://")):
+            yield Problem("homepage", self.homepage, "it is no address of a page", "give one with https://")
+        if self.security.push_protection and not self.security.secret_scanning:
+            yield Problem("security.push_protection", True, "it needs secret_scanning", "turn both on")
+
+    def _rules(self) -> Iterator[Problem]:
+        protection = self.protection
+        yield from protection.problems("protection")
+        if protection.linear_history and set(self.merge_methods) == {MergeMethod.MERGE}:
+            yield Problem("merge_methods", ["merge"], "linear_history refuses merge commits", "allow squash or rebase")
+        for argument in ("last_push_approval", "code_owner_reviews"):
+            if getattr(protection, argument) and not self.approvals:
+                yield Problem(f"protection.{argument}", True, "there are no approvals to count", "raise approvals")
+        queue = protection.merge_queue
+        if queue and queue.method not in self.merge_methods:
+            yield Problem(
+                "protection.merge_queue.method", str(queue.method), "the repository does not merge so", "use another"
+            )
+        yield from rulesets.check_bypass("bypass", self.bypass, deploys=True)
+        yield from rulesets.check_bypass("tag_creators", self.tag_creators)
+        for index, actor in enumerate(self.tag_creators):
+            if actor.mode is not BypassMode.ALWAYS:
+                why = "tags come without a pull request"
+                yield Problem(f"tag_creators[{index}].mode", str(actor.mode), why, "use always")
+        yield from rulesets.check_patterns("protected_tags", self.protected_tags)
+        if bool(self.protected_tags) != bool(self.tag_creators):
+            yield Problem("tag_creators", None, "protected tags and their creators go together", "give both or neither")
+        for environment, count in self.approval_branches.items():
+            yield from ENVIRONMENT.check("approval_branches", environment)
+            yield from rulesets.check_approvals(f"approval_branches.{environment}", count, least=1)
+
+    def _wanted(self) -> Iterator[Wanted]:
+        if self.visibility is Visibility.INTERNAL:
+            yield Wanted("visibility", str(self.visibility), Feature.INTERNAL_REPOSITORY)
+        yield Wanted("visibility", str(self.visibility), Feature.RULESETS)
+        features = (
+            ("protection.merge_queue", self.protection.merge_queue is not None, Feature.MERGE_QUEUE),
+            ("protection.code_owner_reviews", self.protection.code_owner_reviews, Feature.CODE_OWNERS),
+            ("auto_merge", self.auto_merge, Feature.AUTO_MERGE),
+            ("wiki", self.wiki, Feature.WIKI),
+            ("security.secret_scanning", bool(self.security.secret_scanning), Feature.SECRET_SCANNING),
+        )
+        yield from (Wanted(argument, True, feature) for argument, wanted, feature in features if wanted)
 
 
 class Repository(Component):
     """A repository whose default branch takes reviewed and checked pull requests only.
 
-    Creates: the repository (squash merges, branch deleted on merge); vulnerability alerts; read-only default token of
-    its workflows; actions allowed only when pinned by commit; the checks workflow as a file; and, after the file, a
-    ruleset on the default branch: pull request with `approvals` approvals (stale ones dismissed), the workflow's gate
-    required and up to date with the branch, no deletion, no force push. Organisation administrators may bypass it,
-    since the next change of the workflow file is written by whoever runs the deployment.
+    Creates: the repository (branch deleted on merge); vulnerability alerts; read-only default token of its workflows;
+    actions allowed only when pinned by commit; the checks workflow and the other files, one after another; and, after
+    the files, a ruleset on the default branch: pull request with `approvals` approvals (stale ones dismissed), the
+    workflow's gate required and up to date with the branch, no deletion, no force push. As asked for: approval branches
+    `deploy/<environment>` and a ruleset for each; rulesets of protected tags; Dependabot's security updates; teams,
+    collaborators, labels and webhooks. Organisation administrators may bypass the rulesets on branches, unless `bypass`
+    names others, since the next change of a file is written by whoever runs the deployment.
 
     The default branch is `main`, as in an organisation that has not chosen another name for new repositories.
 
@@ -83,21 +287,14 @@ class Repository(Component):
     """Name of the ruleset on the default branch."""
 
     def __init__(self, name: str, args: RepositoryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        parsed = parse(_Repository, args, "Repository", name)
+        parsed = read(_Repository, args, "Repository", name)
         super().__init__(name, opts)
-        repository = self._repository(name, parsed)
-        workflow = ChecksWorkflow(parsed.checks)
-        file = github.RepositoryFile(
-            f"{name}-checks",
-            repository=repository.name,
-            branch="main",
-            file=workflow.path,
-            content=workflow.render(),
-            commit_message="Write the checks workflow",
-            overwrite_on_create=True,
-            opts=self.child(),
-        )
-        ruleset = self._ruleset(name, repository, parsed.approvals, file)
+        self._name = name
+        repository = self._repository(parsed)
+        self._features(repository, parsed)
+        files = self._files(repository, parsed)
+        ruleset = self._rulesets(repository, parsed, files)
+        self._access(repository, parsed)
         self.repository_name = repository.name
         self.repository_id = repository.repo_id
         self.url = repository.html_url
@@ -111,155 +308,166 @@ class Repository(Component):
             }
         )
 
-    def _repository(self, name: str, parsed: _Repository) -> github.Repository:
-        repository = github.Repository(
-            name,
+    def _repository(self, parsed: _Repository) -> github.Repository:
+        methods = parsed.merge_methods
+        return github.Repository(
+            self._name,
             name=parsed.name,
             description=parsed.description,
             visibility=str(parsed.visibility),
             topics=list(parsed.topics),
             auto_init=True,
-            has_issues=True,
-            has_projects=False,
-            has_wiki=False,
-            allow_merge_commit=False,
-            allow_rebase_merge=False,
-            allow_squash_merge=True,
+            has_issues=parsed.issues,
+            has_projects=parsed.projects,
+            has_wiki=parsed.wiki,
+            # What is off by default is left out then: a state of an earlier release does not hold it.
+            has_discussions=parsed.discussions or None,
+            homepage_url=parsed.homepage,
+            is_template=parsed.is_template or None,
+            archived=parsed.archived or None,
+            archive_on_destroy=parsed.archive_on_destroy or None,
+            allow_auto_merge=parsed.auto_merge or None,
+            # An approval branch keeps the default branch's commits, which only a merge commit does.
+            allow_merge_commit=MergeMethod.MERGE in methods or bool(parsed.approval_branches),
+            allow_rebase_merge=MergeMethod.REBASE in methods,
+            allow_squash_merge=MergeMethod.SQUASH in methods,
             allow_update_branch=True,
             delete_branch_on_merge=True,
+            security_and_analysis=_scanning(parsed.security),
             opts=self.child(),
         )
-        github.RepositoryVulnerabilityAlerts(name, repository=repository.name, enabled=True, opts=self.child())
+
+    def _features(self, repository: github.Repository, parsed: _Repository) -> None:
+        alerts = github.RepositoryVulnerabilityAlerts(
+            self._name, repository=repository.name, enabled=True, opts=self.child()
+        )
+        if parsed.security.dependabot_updates is not None:
+            github.RepositoryDependabotSecurityUpdates(
+                self._name,
+                repository=repository.name,
+                enabled=parsed.security.dependabot_updates,
+                opts=self.child(depends_on=[alerts]),  # GitHub refuses updates without alerts
+            )
         github.WorkflowRepositoryPermissions(
-            name,
+            self._name,
             repository=repository.name,
             default_workflow_permissions="read",
             can_approve_pull_request_reviews=False,
             opts=self.child(),
         )
+        actions = parsed.actions
         github.ActionsRepositoryPermissions(
-            name, repository=repository.name, allowed_actions="all", sha_pinning_required=True, opts=self.child()
-        )
-        return repository
-
-    def _ruleset(
-        self, name: str, repository: github.Repository, approvals: int, file: github.RepositoryFile
-    ) -> github.RepositoryRuleset:
-        return github.RepositoryRuleset(
-            name,
-            name="default-branch",
+            self._name,
             repository=repository.name,
-            target="branch",
-            enforcement="active",
-            conditions={"ref_name": {"includes": ["~DEFAULT_BRANCH"], "excludes": []}},
-            rules={
-                "deletion": True,
-                "non_fast_forward": True,
-                "pull_request": {
-                    "required_approving_review_count": approvals,
-                    "dismiss_stale_reviews_on_push": True,
-                    "required_review_thread_resolution": True,
-                    "allowed_merge_methods": ["squash"],
-                },
-                "required_status_checks": {
-                    "required_checks": [{"context": GATE, "integration_id": GITHUB_ACTIONS_APP}],
-                    "strict_required_status_checks_policy": True,
-                },
-            },
-            bypass_actors=[
-                {"actor_id": ORGANIZATION_ADMIN, "actor_type": "OrganizationAdmin", "bypass_mode": "always"}
-            ],
-            opts=self.child(depends_on=[file]),  # a ruleset that came first would refuse the file
-        )
-
-
-class RepositoryEnvironmentArgs(TypedDict):
-    """Arguments of `RepositoryEnvironment`."""
-
-    repository: pulumi.Input[str]
-    """Name of the repository."""
-    environment: str
-    """Name of the environment, for example dev."""
-    branches: NotRequired[Sequence[str]]
-    """Patterns of the branches that may deploy to it. Default: main."""
-    variables: NotRequired[Mapping[str, pulumi.Input[str]]]
-    """Variables that only jobs of this environment read. Default: none."""
-    secrets: NotRequired[Mapping[str, pulumi.Input[str]]]
-    """Secrets that only jobs of this environment read. Default: none."""
-    wait_timer_minutes: NotRequired[int]
-    """Minutes that a deployment waits before it starts, 0 to 43200. Default: 0."""
-
-
-@dataclass(frozen=True)
-class _RepositoryEnvironment:
-    repository: pulumi.Input[str]
-    environment: str
-    branches: Sequence[str] = ("main",)
-    variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
-    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
-    wait_timer_minutes: int = 0
-
-    def problems(self) -> Iterator[Problem]:
-        for argument, names in (("variables", self.variables), ("secrets", self.secrets)):
-            for name in names:
-                yield from SECRET.check(argument, name)
-        if not self.branches:
-            yield Problem("branches", self.branches, "no branch could deploy", "name at least one pattern")
-        if not 0 <= self.wait_timer_minutes <= 43_200:
-            yield Problem(
-                "wait_timer_minutes", self.wait_timer_minutes, "GitHub waits 0 to 43200 minutes (30 days)", "choose so"
-            )
-
-
-class RepositoryEnvironment(Component):
-    """One environment of a repository: which branches may deploy to it, and what its jobs are given.
-
-    Creates: the environment; a deployment policy for each branch pattern; its variables and secrets.
-
-    Raises:
-        InvalidArgumentsError: before any resource, with every offender.
-    """
-
-    environment: pulumi.Output[str]
-    """Name of the environment."""
-
-    def __init__(self, name: str, args: RepositoryEnvironmentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        parsed = parse(_RepositoryEnvironment, args, "RepositoryEnvironment", name)
-        super().__init__(name, opts)
-        environment = github.RepositoryEnvironment(
-            name,
-            repository=parsed.repository,
-            environment=parsed.environment,
-            wait_timer=parsed.wait_timer_minutes,
-            can_admins_bypass=False,
-            deployment_branch_policy={"protected_branches": False, "custom_branch_policies": True},
+            allowed_actions=str(actions.allowed),
+            allowed_actions_config={
+                "github_owned_allowed": actions.github_owned,
+                "patterns_alloweds": list(actions.patterns),
+                "verified_allowed": actions.verified,
+            }
+            if actions.allowed is AllowedActions.SELECTED
+            else None,
+            sha_pinning_required=True,
             opts=self.child(),
         )
-        self.environment = environment.environment
-        for pattern in parsed.branches:
-            github.RepositoryEnvironmentDeploymentPolicy(
-                f"{name}-{pattern}",
-                repository=parsed.repository,
-                environment=environment.environment,
-                branch_pattern=pattern,
+
+    def _files(self, repository: github.Repository, parsed: _Repository) -> list[pulumi.Resource]:
+        contents: dict[str, pulumi.Input[str]] = {**parsed.own_files, **parsed.files}
+        written: list[pulumi.Resource] = []
+        wanted = [("checks", parsed.workflow.path, parsed.workflow.render(), "Write the checks workflow")]
+        for logical, path, content, message in [
+            *wanted,
+            *((f"file-{path}", path, content, f"Write {path}") for path, content in contents.items()),
+        ]:
+            file = github.RepositoryFile(
+                f"{self._name}-{logical}",
+                repository=repository.name,
+                branch=_BRANCH,
+                file=path,
+                content=content,
+                commit_message=message,
+                overwrite_on_create=True,
+                # One after another: GitHub refuses a commit whose parent is no longer the branch's newest.
+                opts=self.child(depends_on=written[-1:]),
+            )
+            written.append(file)
+        return written
+
+    def _rulesets(
+        self, repository: github.Repository, parsed: _Repository, files: list[pulumi.Resource]
+    ) -> github.RepositoryRuleset:
+        branches = [
+            github.Branch(
+                f"{self._name}-{approval_branch(environment)}",
+                repository=repository.name,
+                branch=approval_branch(environment),
+                source_branch=_BRANCH,
+                opts=self.child(depends_on=files[-1:]),
+            )
+            for environment in parsed.approval_branches
+        ]
+        main = rulesets.default_branch(parsed.approvals, parsed.protection, parsed.merge_methods, parsed.bypass)
+        # A ruleset that came first would refuse the files and the branches.
+        before = [*files, *branches]
+        for each in parsed.rulesets:
+            self._ruleset(f"{self._name}-{each.name}", repository, each, before)
+        return self._ruleset(self._name, repository, main, before)
+
+    def _ruleset(
+        self, logical: str, repository: github.Repository, ruleset: Ruleset, before: Sequence[pulumi.Resource]
+    ) -> github.RepositoryRuleset:
+        return github.RepositoryRuleset(
+            logical, repository=repository.name, **ruleset.render(), opts=self.child(depends_on=before)
+        )
+
+    def _access(self, repository: github.Repository, parsed: _Repository) -> None:
+        for key, access in parsed.teams.items():
+            github.TeamRepository(
+                f"{self._name}-{key}",
+                repository=repository.name,
+                team_id=key if access.team is None else access.team,
+                permission=str(access.permission),
                 opts=self.child(),
             )
-        for variable, value in parsed.variables.items():
-            github.ActionsEnvironmentVariable(
-                f"{name}-{variable}",
-                repository=parsed.repository,
-                environment=environment.environment,
-                variable_name=variable,
-                value=value,
+        for login, permission in parsed.collaborators.items():
+            github.RepositoryCollaborator(
+                f"{self._name}-{login}",
+                repository=repository.name,
+                username=login,
+                permission=str(permission),
                 opts=self.child(),
             )
-        for secret, value in parsed.secrets.items():
-            github.ActionsEnvironmentSecret(
-                f"{name}-{secret}",
-                repository=parsed.repository,
-                environment=environment.environment,
-                secret_name=secret,
-                value=pulumi.Output.secret(value),
+        if parsed.labels:
+            # All at once, since GitHub gives a new repository labels, which one by one could not be made again.
+            github.IssueLabels(
+                self._name,
+                repository=repository.name,
+                labels=[
+                    {"name": label.name, "color": label.color.lower(), "description": label.description}
+                    for label in parsed.labels
+                ],
                 opts=self.child(),
             )
-        self.register_outputs({"environment": self.environment})
+        for key, hook in parsed.hooks.items():
+            github.RepositoryWebhook(
+                f"{self._name}-{key}",
+                repository=repository.name,
+                configuration={
+                    "url": hook.url,
+                    "content_type": "json",
+                    "insecure_ssl": False,
+                    "secret": pulumi.Output.secret(hook.secret),
+                },
+                events=sorted(hook.events),
+                active=True,
+                opts=self.child(),
+            )
+
+
+def _scanning(security: _Security) -> github.RepositorySecurityAndAnalysisArgsDict | None:
+    wanted: github.RepositorySecurityAndAnalysisArgsDict = {}
+    if security.secret_scanning is not None:
+        wanted["secret_scanning"] = {"status": _STATUS[security.secret_scanning]}
+    if security.push_protection is not None:
+        wanted["secret_scanning_push_protection"] = {"status": _STATUS[security.push_protection]}
+    return wanted or None

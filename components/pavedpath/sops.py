@@ -12,18 +12,47 @@ import pulumi
 import pulumi_aws as aws
 import yaml
 
-from .component import Component, parse
+from .component import Component
 from .errors import Problem
+from .iam import ResourceStatement, resource_policy
+from .shapes import read
 
 # Source: AWS, API reference of KMS CreateAlias.
 _ALIAS = re.compile(r"(?!alias/|aws/)[A-Za-z0-9/_-]{1,250}")
+_KEY_ARN = re.compile(
+    r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?:key/[A-Za-z0-9-]+|alias/[A-Za-z0-9/_-]+)"
+)
+# Root is refused: as a principal it is not the root user, it is whoever the account's IAM policies name.
+_PRINCIPAL = re.compile(
+    r"arn:aws[a-z-]*:(?:iam::\d{12}:(?:role|user)/[\w+=,.@/-]+"
+    r"|sts::\d{12}:(?:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+|federated-user/[\w+=,.@-]+))"
+)
+ANY_SECRETS_FILE = r"\.secrets\.ya?ml$"
+"""Paths of the files that a key seals by default, as a regular expression."""
 
 SOPS_SECONDS = 60
 """How long one decryption may take before it is given up, in seconds."""
 
+# Source: AWS, "Actions, resources, and condition keys for AWS KMS"; what uses the key's material is not among them,
+# nor is kms:CreateGrant, by which an administrator could let itself decrypt unseen by the policy.
+_ADMINISTER = [
+    *("kms:CancelKeyDeletion", "kms:CreateAlias", "kms:DeleteAlias", "kms:DescribeKey", "kms:DisableKey"),
+    *("kms:DisableKeyRotation", "kms:EnableKey", "kms:EnableKeyRotation", "kms:GetKeyPolicy"),
+    *("kms:GetKeyRotationStatus", "kms:ListGrants", "kms:ListKeyPolicies", "kms:ListKeyRotations"),
+    *("kms:ListResourceTags", "kms:PutKeyPolicy", "kms:RevokeGrant", "kms:RotateKeyOnDemand"),
+    *("kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:UpdateAlias"),
+    "kms:UpdateKeyDescription",
+]
+_ENCRYPT = ["kms:DescribeKey", "kms:Encrypt"]
+_DECRYPT = ["kms:Decrypt", "kms:DescribeKey"]
+
 
 class SopsKeyArgs(TypedDict):
-    """Arguments of `SopsKey`."""
+    """Arguments of `SopsKey`.
+
+    Each of administrators, encrypters and decrypters that is left out is whoever the account's IAM policies allow it
+    to, as with AWS's default key policy; a group that is given is those principals and nobody else.
+    """
 
     alias: str
     """Alias of the key without the prefix alias/, for example pavedpath-dev-sops."""
@@ -31,6 +60,16 @@ class SopsKeyArgs(TypedDict):
     """What the key's page in the AWS console says. Default: "SOPS key <alias>"."""
     deletion_window_days: NotRequired[int]
     """Days between the key's deletion and its end, 7 to 30. Default: 30."""
+    administrators: NotRequired[Sequence[pulumi.Input[str]]]
+    """ARNs of the IAM roles and users that manage the key and its policy; who runs `pulumi up` must be one. They cannot
+    decrypt, unless they change the policy first, which CloudTrail records. Default: by the account's IAM policies."""
+    encrypters: NotRequired[Sequence[pulumi.Input[str]]]
+    """ARNs of the IAM roles and users that seal secrets. Default: by the account's IAM policies."""
+    decrypters: NotRequired[Sequence[pulumi.Input[str]]]
+    """ARNs of the IAM roles and users that read secrets, which includes who runs `pulumi up` for a stack with sealed
+    values; they need no IAM policy for it. Default: by the account's IAM policies."""
+    path_regex: NotRequired[str]
+    """Regular expression of the files' paths in this key's rule (`creation_rules`). Default: any *.secrets.yaml."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +77,10 @@ class _SopsKey:
     alias: str
     description: str | None = None
     deletion_window_days: int = 30
+    administrators: Sequence[pulumi.Input[str]] = ()
+    encrypters: Sequence[pulumi.Input[str]] = ()
+    decrypters: Sequence[pulumi.Input[str]] = ()
+    path_regex: str = ANY_SECRETS_FILE
 
     def problems(self) -> Iterator[Problem]:
         if not _ALIAS.fullmatch(self.alias):
@@ -46,12 +89,91 @@ class _SopsKey:
             )
         if not 7 <= self.deletion_window_days <= 30:
             yield Problem("deletion_window_days", self.deletion_window_days, "KMS takes 7 to 30 days", "choose 7 to 30")
+        for argument in ("administrators", "encrypters", "decrypters"):
+            for principal in getattr(self, argument):
+                if isinstance(principal, str) and not _PRINCIPAL.fullmatch(principal):
+                    fix = (
+                        "give exact ARNs of IAM roles or users; leave all out to let the account's IAM policies decide"
+                    )
+                    yield Problem(argument, principal, "it is not one principal", fix)
+        yield from _not_a_pattern("path_regex", self.path_regex)
+
+
+def key_policy(
+    key_arn: str, administrators: Sequence[str], encrypters: Sequence[str], decrypters: Sequence[str]
+) -> str:
+    """Render the policy of a key that keeps managing it, sealing with it and reading with it apart.
+
+    A group without principals is left to the IAM policies of the key's account. The root user of the account, and no
+    principal that its IAM policies could name, may always repair the policy: a key whose administrators are gone could
+    otherwise be neither changed nor deleted. Source: AWS, "Default key policy" and, on the root user as
+    aws:PrincipalArn, "AWS global condition context keys".
+    """
+    _, partition, _, _, account, _ = key_arn.split(":", 5)
+    root = f"arn:{partition}:iam::{account}:root"
+
+    def grant(sid: str, principals: Sequence[str], actions: Sequence[str]) -> ResourceStatement:
+        if not principals:
+            return ResourceStatement(f"{sid}ByIam", {"AWS": [root]}, actions, ["*"])
+        return ResourceStatement(sid, {"AWS": sorted(set(principals))}, actions, ["*"])
+
+    statements = [
+        grant("Administer", administrators, _ADMINISTER),
+        grant("Encrypt", encrypters, _ENCRYPT),
+        grant("Decrypt", decrypters, _DECRYPT),
+    ]
+    if administrators:
+        only_root = {"ArnEquals": {"aws:PrincipalArn": root}}
+        statements.append(ResourceStatement("RepairByRootUser", {"AWS": [root]}, _ADMINISTER, ["*"], only_root))
+    return resource_policy(statements)
+
+
+def secrets_path_regex(environment: str) -> str:
+    """Return the regular expression of the paths of one environment's secrets: <environment>.secrets.yaml anywhere."""
+    return rf"(^|/){re.escape(environment)}{ANY_SECRETS_FILE}"
+
+
+def creation_rules(keys: Mapping[str, str], path_regexes: Mapping[str, str] | None = None) -> str:
+    """Render the `.sops.yaml` by which `sops encrypt` chooses the key of a file by its path.
+
+    Args:
+        keys: ARN of each environment's key or of its alias (arn:aws:kms:<region>:<account>:alias/<name>), which is
+            known before the key exists.
+        path_regexes: regular expression of an environment's paths where it is not `secrets_path_regex`. The first rule
+            that matches counts.
+
+    Raises:
+        ValueError: what is no ARN of a key or an alias, or no regular expression; names every offender.
+    """
+    chosen = {environment: secrets_path_regex(environment) for environment in keys} | dict(path_regexes or {})
+    problems = [
+        *[
+            Problem(environment, arn, "it is the ARN of no KMS key or alias", "give arn:aws:kms:<region>:<account>:…")
+            for environment, arn in keys.items()
+            if not _KEY_ARN.fullmatch(arn)
+        ],
+        *[Problem(name, None, "it has no key", "name its key") for name in chosen if name not in keys],
+        *[problem for name, pattern in chosen.items() for problem in _not_a_pattern(name, pattern)],
+    ]
+    if problems:
+        raise ValueError("; ".join(map(str, problems)))
+    rules = [{"path_regex": chosen[environment], "kms": arn} for environment, arn in keys.items()]
+    return yaml.safe_dump({"creation_rules": rules}, sort_keys=False)
+
+
+def _not_a_pattern(argument: str, pattern: str) -> Iterator[Problem]:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        yield Problem(argument, pattern, f"it is no regular expression ({error})", r"write it like \.secrets\.yaml$")
 
 
 class SopsKey(Component):
     """The KMS key of one environment's SOPS files.
 
-    Creates: a symmetric KMS key that rotates every year, and its alias.
+    Creates: a symmetric KMS key that rotates every year; its alias; a key policy once any principal is stated, which
+    lets only the stated decrypters decrypt, only the stated encrypters encrypt and only the stated administrators
+    manage it. Without any, the key has AWS's default policy: the account's IAM policies decide.
 
     Raises:
         InvalidArgumentsError: before any resource, with every offender.
@@ -61,9 +183,13 @@ class SopsKey(Component):
     """ARN of the key, which `sops --kms` takes."""
     alias: pulumi.Output[str]
     """Alias of the key, with the prefix alias/."""
+    alias_arn: pulumi.Output[str]
+    """ARN of the alias, which `sops --kms` takes, too."""
+    creation_rules: pulumi.Output[str]
+    """A `.sops.yaml` whose one rule seals the files of `path_regex` for the alias."""
 
     def __init__(self, name: str, args: SopsKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        parsed = parse(_SopsKey, args, "SopsKey", name)
+        parsed = read(_SopsKey, args, "SopsKey", name)
         super().__init__(name, opts)
         key = aws.kms.Key(
             name,
@@ -73,9 +199,22 @@ class SopsKey(Component):
             opts=self.child(),
         )
         alias = aws.kms.Alias(name, name=f"alias/{parsed.alias}", target_key_id=key.key_id, opts=self.child())
+        groups = (parsed.administrators, parsed.encrypters, parsed.decrypters)
+        if any(groups):
+            policy = pulumi.Output.all(key.arn, *groups).apply(lambda known: key_policy(*known))
+            aws.kms.KeyPolicy(name, key_id=key.key_id, policy=policy, opts=self.child())
         self.arn = key.arn
         self.alias = alias.name
-        self.register_outputs({"arn": self.arn, "alias": self.alias})
+        self.alias_arn = alias.arn
+        self.creation_rules = alias.arn.apply(lambda arn: creation_rules({"this": arn}, {"this": parsed.path_regex}))
+        self.register_outputs(
+            {
+                "arn": self.arn,
+                "alias": self.alias,
+                "alias_arn": self.alias_arn,
+                "creation_rules": self.creation_rules,
+            }
+        )
 
 
 class SopsFileError(pulumi.RunError):
@@ -90,7 +229,7 @@ class SopsFile:
     tree: Mapping[str, object]
     """The file's content without SOPS's own part; every leaf is still encrypted."""
     key_arns: Sequence[str]
-    """ARNs of the KMS keys that open it."""
+    """ARNs of the KMS keys that open it, or of their aliases."""
 
     @classmethod
     def read(cls, path: Path) -> "SopsFile":
@@ -117,16 +256,39 @@ class SopsFile:
             raise SopsFileError(f"{path}: no KMS key opens it. Fix: sops rotate --add-kms <key ARN> --in-place {path}.")
         return cls(path, content, arns)
 
-    def decrypt(self, key_arn: str) -> dict[str, object]:
-        """Decrypt the file with the environment's key, by the `sops` program on PATH.
+    def foreign_keys(self, account: str, region: str) -> Iterator[Problem]:
+        """Yield each key of another account or region: whoever has that key could read this environment's values.
+
+        Args:
+            account: id of the environment's AWS account.
+            region: its region.
+        """
+        for arn in self.key_arns:
+            found = _KEY_ARN.fullmatch(arn)
+            owner = (found["account"], found["region"]) if found else None
+            if owner != (account, region):
+                whose = f"account {owner[0]} in {owner[1]}" if owner else "no account that can be told"
+                yield Problem(
+                    str(self.path),
+                    arn,
+                    f"a key of {whose} opens it, but its environment is account {account} in {region}",
+                    f"seal it for a key there alone; this one goes by sops rotate --rm-kms {arn} --in-place",
+                )
+
+    def decrypt(self, *key_arns: str) -> dict[str, object]:
+        """Decrypt the file by the `sops` program on PATH if one of the environment's keys opens it.
+
+        Args:
+            key_arns: ARNs of the environment's key and of its alias; a file may name either.
 
         Raises:
             SopsFileError: encrypted for another key, no access to the key, tampered with, or no `sops`.
         """
-        if key_arn not in self.key_arns:
+        if not set(key_arns) & set(self.key_arns):
             raise SopsFileError(
-                f"{self.path}: encrypted for {', '.join(self.key_arns)}, but this stack's key is {key_arn}. Fix: if the"
-                f" file belongs here, sops rotate --add-kms {key_arn} --rm-kms <old ARN> --in-place {self.path}."
+                f"{self.path}: encrypted for {', '.join(self.key_arns)}, but this stack's key is"
+                f" {' or '.join(key_arns)}. Fix: if the file belongs here, sops rotate --add-kms {key_arns[0]} --rm-kms"
+                f" <old ARN> --in-place {self.path}."
             )
         command = ["sops", "decrypt", "--input-type", "yaml", "--output-type", "json", str(self.path)]
         try:
@@ -141,12 +303,12 @@ class SopsFile:
             raise SopsFileError(f"{self.path}: {_explain(done.stderr)}")
         return cast(dict[str, object], json.loads(done.stdout))
 
-    def values(self, key_arn: pulumi.Input[str]) -> dict[str, object]:
-        """Return the file's tree with each leaf as a secret output, decrypted at deployment.
+    def values(self, *key_arns: pulumi.Input[str]) -> dict[str, object]:
+        """Return the file's tree with each leaf as a secret output, decrypted at deployment (see `decrypt`).
 
         The keys are known without decryption, so a diff shows which value changed and never what it is.
         """
-        decrypted = pulumi.Output.secret(pulumi.Output.from_input(key_arn).apply(self.decrypt))
+        decrypted = pulumi.Output.secret(pulumi.Output.all(*key_arns).apply(lambda known: self.decrypt(*known)))
 
         def leaf(path: tuple[str | int, ...]) -> pulumi.Output[object]:
             return decrypted.apply(lambda tree: _at(tree, path))
@@ -196,6 +358,11 @@ def _explain(stderr: str) -> str:
     for denied in ("AccessDenied", "NotAuthorized"):
         if denied in stderr:
             return "KMS refuses this identity (kms:Decrypt). Fix: use the environment's deploy role, or ask for access."
+    if "IncorrectKeyException" in stderr:
+        return (
+            "its alias points to another KMS key than the one that sealed it. Fix: point the alias back, or seal the"
+            " file again."
+        )
     for gone in ("NotFoundException", "InvalidCiphertext", "KMSInvalidStateException", "DisabledException"):
         if gone in stderr:
             return f"its KMS key cannot open it ({gone}). Fix: is this the right account, and is the key enabled?"

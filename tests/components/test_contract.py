@@ -21,6 +21,16 @@ SMALLEST: dict[str, Mapping[str, Any] | None] = {
     "Vpc": {"cidr": "10.0.0.0/16", "zones": ["us-east-1a"], "nat": pavedpath.NatMode.ONE},
     "SopsKey": {"alias": "pavedpath-test-sops"},
     "ImageRegistry": {"repositories": ["shop/api"]},
+    "ChartRegistry": {"charts": ["web-service"]},
+    "ChartMuseum": {
+        "bucket": "acme-charts",
+        "region": "us-east-1",
+        "namespace": "charts",
+        "password": "a-long-enough-password",
+        "cluster_provider_arn": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/0AB",
+    },
+    "DeploymentAlerts": {"environment": "test", "cluster": "pavedpath-test", "emails": ["ops@example.com"]},
+    "Budget": {"monthly_usd": 250, "emails": ["ops@example.com"]},
     "GithubOidcProvider": None,
     "DeployRole": {
         "provider_arn": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
@@ -37,8 +47,20 @@ SMALLEST: dict[str, Mapping[str, Any] | None] = {
         "variables": {"REGION": "us-east-1"},
         "secrets": {"TOKEN": "plain-secret"},
     },
+    "Team": {"name": "platform", "members": ["ada"]},
+    "RunnerGroup": {"name": "dev", "repository_ids": [8]},
     "Namespace": {"name": "shop", "server": "https://127.0.0.1:6443"},
     "HelmApplication": {"release": "shop", "chart": "charts/web-service", "namespace": "shop"},
+    "ExternalSecrets": {
+        "namespace": "shop",
+        "secrets": {"shop": {"DATABASE_URL": {"key": "dev/shop/database", "property": "url"}}},
+        "aws": {
+            "region": "us-east-1",
+            "cluster_provider_arn": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/0AB",
+            "secret_arns": ["arn:aws:secretsmanager:us-east-1:123456789012:secret:dev/shop/database-AbCdEf"],
+        },
+    },
+    "RotatingSecret": {"name": "dev/shop/database"},
 }
 
 
@@ -92,6 +114,16 @@ class TestEveryComponent:
             "aws:ecr/lifecyclePolicy:LifecyclePolicy",
             "aws:iam/rolePolicy:RolePolicy",
             "aws:kms/alias:Alias",
+            "aws:kms/keyPolicy:KeyPolicy",
+            "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+            "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
+            "aws:s3/bucketPolicy:BucketPolicy",
+            "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+            "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+            "aws:s3/bucketVersioning:BucketVersioning",
+            "aws:secretsmanager/secretPolicy:SecretPolicy",
+            "aws:sns/topicPolicy:TopicPolicy",
+            "aws:sns/topicSubscription:TopicSubscription",
         }
         for node in graph.nodes.values():
             if "tags" in node.inputs:

@@ -217,6 +217,12 @@ BY_NAME_AND_TAGS: list[tuple[str, dict[str, Any], Callable[[dict[str, str]], Any
     ("aws:lambda/function:Function", {"name": "run"}, make_function, "run"),
     ("aws:s3/bucket:Bucket", {"bucket": "state"}, make_bucket, "state"),
     (
+        "aws:sns/topic:Topic",
+        {"name": "alerts"},
+        lambda tags: client("sns").create_topic(Name="alerts", Tags=pairs(tags)),
+        "arn:aws:sns:us-east-1:123456789012:alerts",
+    ),
+    (
         "aws:sqs/queue:Queue",
         {"name": "jobs"},
         lambda tags: client("sqs").create_queue(QueueName="jobs", tags=tags),
@@ -290,6 +296,25 @@ def test_what_has_the_name_and_no_tags_is_not_taken_up(
 def test_a_name_that_is_a_prefix_of_another_is_not_taken_for_it() -> None:
     client("logs").create_log_group(logGroupName="/shop-2")
     assert look(operation("aws:cloudwatch/logGroup:LogGroup", name="/shop"), NONE) == Absent()
+
+
+def test_a_budget_is_found_by_its_name_and_taken_up_with_the_stacks_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = operation("aws:budgets/budget:Budget", name="dev")
+    assert look(wanted, NONE) == Absent()
+    budget = {"BudgetName": "dev", "BudgetType": "COST", "TimeUnit": "MONTHLY"}
+    limit = {"BudgetLimit": {"Amount": "1", "Unit": "USD"}}
+    client("budgets").create_budget(AccountId="123456789012", Budget={**budget, **limit})
+    tags: list[dict[str, str]] = []
+    whole = Aws.part
+
+    def part(self: Aws, service: str, name: str, key: str, **parameters: object) -> Any:
+        # moto knows no tags of budgets.
+        return tags if name == "list_tags_for_resource" else whole(self, service, name, key, **parameters)
+
+    monkeypatch.setattr(Aws, "part", part)
+    assert isinstance(look(wanted, NONE), Unclear)
+    tags += pairs()
+    assert look(wanted, NONE) == Exists("123456789012:dev", seeded=True)
 
 
 def test_routes_and_associations_are_found_in_their_table() -> None:

@@ -27,6 +27,9 @@ WORLD: dict[str, Any] = {
     "/api/v3/orgs/acme/actions/variables/ORG": {"name": "ORG"},
     f"{R}/branches/main": {"name": "main"},
     "/api/v3/orgs/acme/teams": [{"id": 11, "name": "platform"}],
+    "/api/v3/orgs/acme/actions/runner-groups": {
+        "runner_groups": [{"id": 1, "name": "Default"}, {"id": 2, "name": "dev"}]
+    },
     f"{R}/hooks": [{"id": 5, "config": {"url": "https://hooks"}}],
 }
 
@@ -60,6 +63,7 @@ CASES = [
     ("ActionsOrganizationVariable", {"variableName": "ORG"}, "ORG"),
     ("Branch", {"branch": "main"}, "shop:main"),
     ("Team", {"name": "platform"}, "11"),
+    ("ActionsRunnerGroup", {"name": "dev"}, "2"),
     ("RepositoryWebhook", {"configuration": {"url": "https://hooks"}}, "shop/5"),
 ]
 

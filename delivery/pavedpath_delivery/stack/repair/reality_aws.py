@@ -183,6 +183,18 @@ def _kms_key(aws: Aws, operation: PendingOperation, known: frozenset[str]) -> Re
     return _only(found, known, operation)
 
 
+def _budget(aws: Aws, operation: PendingOperation, _known: frozenset[str]) -> Reality:
+    name = operation.text("name")
+    if not name:
+        return Unclear("its name is not known")
+    account = str(aws.part("sts", "get_caller_identity", "Account"))
+    if aws.one("budgets", "describe_budget", AccountId=account, BudgetName=name) is None:
+        return Absent()
+    arn = f"arn:aws:budgets::{account}:budget/{name}"
+    tags = aws.part("budgets", "list_tags_for_resource", "ResourceTags", ResourceARN=arn)
+    return _if_ours(Exists(f"{account}:{name}", seeded=True), operation, tags)
+
+
 def _role_policy(aws: Aws, operation: PendingOperation, _known: frozenset[str]) -> Reality:
     role, name = operation.text("role"), operation.text("name")
     if not (role and name):
@@ -224,6 +236,7 @@ def _oidc_url(item: _Fields, operation: PendingOperation) -> bool:
 
 
 FINDERS: Mapping[str, Finder] = {
+    "aws:budgets/budget:Budget": _budget,
     "aws:cloudwatch/logGroup:LogGroup": Listed(
         "logs",
         "describe_log_groups",
@@ -243,6 +256,9 @@ FINDERS: Mapping[str, Finder] = {
     "aws:ec2/defaultNetworkAcl:DefaultNetworkAcl": _repeatable,  # these three take over what AWS made
     "aws:ec2/defaultRouteTable:DefaultRouteTable": _repeatable,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _repeatable,
+    "aws:ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway": Tagged(
+        "describe_egress_only_internet_gateways", "EgressOnlyInternetGateways", "EgressOnlyInternetGatewayId"
+    ),
     "aws:ec2/eip:Eip": Tagged("describe_addresses", "Addresses", "AllocationId"),
     "aws:ec2/flowLog:FlowLog": Tagged("describe_flow_logs", "FlowLogs", "FlowLogId", filters="Filter"),
     "aws:ec2/internetGateway:InternetGateway": Tagged(
@@ -266,6 +282,7 @@ FINDERS: Mapping[str, Finder] = {
         frozenset({"pendingAcceptance", "pending", "available", "PendingAcceptance", "Pending", "Available"}),
     ),
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": _repeatable,
+    "aws:ecr/replicationConfiguration:ReplicationConfiguration": _repeatable,
     "aws:ecr/repository:Repository": Named(
         ("name",),
         "ecr",
@@ -327,6 +344,19 @@ FINDERS: Mapping[str, Finder] = {
     "aws:secretsmanager/secret:Secret": Named(
         ("name",), "secretsmanager", "describe_secret", "SecretId", lambda _aws, a, _: a.get("Tags"), id="@ARN"
     ),
+    "aws:secretsmanager/secretPolicy:SecretPolicy": _repeatable,
+    "aws:secretsmanager/secretRotation:SecretRotation": _repeatable,
+    "aws:secretsmanager/secretVersion:SecretVersion": _repeatable,  # the same value once more
+    "aws:sns/topic:Topic": Listed(
+        "sns",
+        "list_topics",
+        "Topics",
+        lambda i, o: i["TopicArn"].rpartition(":")[2] == o.text("name"),
+        "TopicArn",
+        lambda aws, _, arn: aws.part("sns", "list_tags_for_resource", "Tags", ResourceArn=arn),
+    ),
+    "aws:sns/topicPolicy:TopicPolicy": _repeatable,
+    "aws:sns/topicSubscription:TopicSubscription": _repeatable,  # Subscribe returns the one that is there
     "aws:sqs/queue:Queue": Named(
         ("name",),
         "sqs",

@@ -170,6 +170,11 @@ def _team(github: GitHub, operation: PendingOperation) -> Reality:
     return _one_of(_named(github.every(f"orgs/{github.owner}/teams"), "name", operation.text("name")))
 
 
+def _runner_group(github: GitHub, operation: PendingOperation) -> Reality:
+    groups = github.every(f"orgs/{github.owner}/actions/runner-groups", "runner_groups")
+    return _one_of(_named(groups, "name", operation.text("name")))
+
+
 def _webhook(github: GitHub, operation: PendingOperation) -> Reality:
     url = str(fields(operation.inputs.get("configuration")).get("url", ""))
     hooks = github.every(f"{_repo(github, operation)}/hooks")
@@ -193,6 +198,7 @@ _TYPES: Mapping[str, tuple[tuple[str, ...], Finder]] = {  # by type: inputs that
     "ActionsOrganizationVariable": (("variableName",), _organization_variable),
     "Branch": (("repository", "branch"), _branch),
     "Team": (("name",), _team),
+    "ActionsRunnerGroup": (("name",), _runner_group),
     # PUT or PATCH of one thing under a name or of a repository's only one
     "ActionsEnvironmentSecret": ((), _repeatable),
     "ActionsOrganizationPermissions": ((), _repeatable),
@@ -202,9 +208,12 @@ _TYPES: Mapping[str, tuple[tuple[str, ...], Finder]] = {  # by type: inputs that
     "ActionsSecret": ((), _repeatable),
     "BranchDefault": ((), _repeatable),
     "DependabotSecret": ((), _repeatable),
+    "IssueLabels": ((), _repeatable),  # all labels at once; one that exists is updated
+    "RepositoryCollaborator": ((), _repeatable),
     "RepositoryDependabotSecurityUpdates": ((), _repeatable),
     "RepositoryTopics": ((), _repeatable),
     "RepositoryVulnerabilityAlerts": ((), _repeatable),
+    "TeamMembers": ((), _repeatable),
     "TeamRepository": ((), _repeatable),
     "WorkflowRepositoryPermissions": ((), _repeatable),
 }
