@@ -11,12 +11,14 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 TOOLCHAIN := $(PYTHON) -m toolchain
 SANDBOX := .venv/bin/pavedpath-sandbox
-IN_SANDBOX := environment="$$($(SANDBOX) env)" && eval "$$environment" &&
-STACKS := shared dev
+# Which environment `up`, `preview`, `summary` and `down` are about: dev or prod.
+ENVIRONMENT := dev
+IN_SANDBOX := environment="$$($(SANDBOX) env --environment $(ENVIRONMENT))" && eval "$$environment" &&
+STACKS := shared $(ENVIRONMENT)
 
 ##@ The main job
-.PHONY: up preview summary down
-up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox
+.PHONY: up preview summary down bootstrap
+up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox (prod: make up ENVIRONMENT=prod)
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview' --next 'make test' --next 'make down' --whole 'make summary'
 
 preview: toolchain-ready sandbox-up  ## Show what `make up` would change (first repairs what a killed run left)
@@ -26,10 +28,13 @@ summary: $(INSTALLED)  ## Show everything that exists, by layer
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack summary --all $(STACKS)
 
 down: $(INSTALLED)  ## Destroy the stacks and remove the sandbox: nothing is left behind
-	@if [ -d "$${PAVEDPATH_SANDBOX_DIR:-.sandbox}" ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset; fi
+	@if [ -d "$${PAVEDPATH_SANDBOX_DIR:-.sandbox}" ]; then $(SANDBOX) up --environment $(ENVIRONMENT) && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes $(ENVIRONMENT) shared && $(SANDBOX) reset; fi
+
+bootstrap: toolchain-ready  ## Make the place of a team's state: a bucket and a key in AWS (docs/state.md)
+	@PATH="$(CURDIR)/.toolchain/bin:$$PATH" .venv/bin/pavedpath state bootstrap shared dev prod
 
 ##@ Checks
-.PHONY: test test-unit test-integration lint bench
+.PHONY: test test-unit test-integration lint bench docs
 test: lint test-unit test-integration  ## Everything that must pass: lint, unit tests, the real thing
 
 test-unit: $(INSTALLED)  ## The tests that need no toolchain
@@ -48,6 +53,9 @@ lint: toolchain-ready  ## Style, types, arrows between rooms, workflows, committ
 bench: toolchain-ready  ## Measure; each table compares with a baseline of the same run
 	@$(PYTHON) -m bench
 
+docs: $(INSTALLED)  ## Build the documentation into site/, and fail on a broken link
+	@$(PYTHON) -m docs.reference --build
+
 ##@ Parts
 .PHONY: toolchain toolchain-ready sandbox-up sandbox-down sandbox-status sandbox-reset lock
 toolchain: toolchain-ready  ## Get the engine, providers and tools, and show where each came from
@@ -57,7 +65,7 @@ toolchain-ready: $(INSTALLED)
 	@$(TOOLCHAIN) ensure
 
 sandbox-up: toolchain-ready  ## Start the local AWS, GitHub, Kubernetes and registry
-	@$(SANDBOX) up
+	@$(SANDBOX) up --environment $(ENVIRONMENT)
 
 sandbox-down: $(INSTALLED)  ## Stop the sandbox and keep its state
 	@$(SANDBOX) down

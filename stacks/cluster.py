@@ -6,6 +6,7 @@ followed here, so both are refused: the deployer's kubeconfig must name the clus
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +14,22 @@ import pulumi
 import yaml
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster of a kubeconfig's current context."""
+
+    name: str
+    """Name of its entry in the kubeconfig."""
+    server: str
+    """Address of its API server."""
+
+
 class ClusterError(pulumi.RunError):
     """There is no cluster to talk to."""
 
 
-def api_server(config: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> str:
-    """Return the address of the current context's API server.
+def current_cluster(config: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Cluster:
+    """Return the cluster that the kubeconfig's current context points to.
 
     Args:
         config: the stack's configuration, for what it says to the Kubernetes provider.
@@ -41,7 +52,8 @@ def api_server(config: Mapping[str, str], environ: Mapping[str, str] = os.enviro
         document = cast(dict[str, Any], yaml.safe_load(path.read_text()))
         contexts = {entry["name"]: entry["context"] for entry in document["contexts"]}
         clusters = {entry["name"]: entry["cluster"] for entry in document["clusters"]}
-        return str(clusters[contexts[document["current-context"]]["cluster"]]["server"])
+        name = contexts[document["current-context"]]["cluster"]
+        return Cluster(str(name), str(clusters[name]["server"]))
     except OSError as error:
         raise ClusterError(
             f"kubeconfig {path}: {error.strerror}. The environment's namespaces and releases need a cluster."

@@ -1,6 +1,7 @@
 """What one stack tells another: typed outputs, exported and read through these models alone."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,12 +22,14 @@ class SharedOutputs:
     """Numeric id of the GitHub organisation."""
     repository_ids: pulumi.Output[Mapping[str, int]]
     """Numeric id of each repository by its name."""
+    approval_branches: pulumi.Output[Mapping[str, Sequence[str]]]
+    """Environments that each repository, by its name, has an approval branch for."""
 
     KEY = "github"
 
     def export(self) -> None:
         """Export the model as one stack output."""
-        pulumi.export(self.KEY, {"organization_id": self.organization_id, "repository_ids": self.repository_ids})
+        pulumi.export(self.KEY, {field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
     @classmethod
     def read(cls, stack: str = "shared") -> "SharedOutputs":
@@ -38,6 +41,8 @@ class SharedOutputs:
             repository_ids=contract.apply(
                 lambda known: {name: int(number) for name, number in known["repository_ids"].items()}
             ),
+            # A shared stack that an earlier release deployed has none of them.
+            approval_branches=contract.apply(lambda known: known.get("approval_branches", {})),
         )
 
     def repository_id(self, name: str) -> pulumi.Output[int]:
@@ -56,3 +61,21 @@ class SharedOutputs:
             return known[name]
 
         return self.repository_ids.apply(find)
+
+    def guarded_repository(self, name: str, environment: str) -> pulumi.Output[str]:
+        """Return a repository's name, known to have an approval branch for an environment.
+
+        Raises:
+            ContractError: at deployment, when it has none: nothing would guard what deploys.
+        """
+
+        def check(known: Mapping[str, Sequence[str]]) -> str:
+            if environment not in known.get(name, ()):
+                raise ContractError(
+                    f"the stack shared guards no branch deploy/{environment} of repository '{name}', which its"
+                    f" deployments to {environment} are approved by. Fix: add {environment} to approval_branches of"
+                    f" pavedpath:repositories.{name} in Pulumi.shared.yaml and deploy shared first."
+                )
+            return name
+
+        return self.approval_branches.apply(check)

@@ -1,10 +1,16 @@
-"""The stack of one environment: network, key, registry, access for delivery, applications."""
+"""The stack of one environment: network, key, registries, access for delivery, applications, who hears of failures."""
 
 import os
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pulumi
+import pulumi_aws as aws
 from pavedpath import (
+    Approval,
+    Budget,
+    ChartRegistry,
+    DeploymentAlerts,
     DeployRole,
     GithubOidcProvider,
     HelmApplication,
@@ -12,67 +18,59 @@ from pavedpath import (
     Namespace,
     RepositoryEnvironment,
     SopsKey,
-    ValuesFiles,
-    ValuesFilesError,
     Vpc,
 )
 from pavedpath_runners import RunnerLabels
 
-from .cluster import api_server
+from .applications import Application, read_applications
+from .cluster import current_cluster
 from .contract import SharedOutputs
-from .settings import PROJECT, ROOT, ApplicationSettings, EnvironmentSettings, SettingsError
+from .environment_arguments import (
+    alerts_args,
+    budget_args,
+    chart_args,
+    environment_args,
+    image_args,
+    key_args,
+    namespace_args,
+    vpc_args,
+)
+from .identity import Identity, require
+from .settings import ROOT, EnvironmentSettings
 
-VALUES = Path("etc/helm_values")
 PROGRAM = ROOT / "stacks"
 
 
-def deploy(settings: EnvironmentSettings, environment: str) -> None:
-    """Compose the stack and export its outputs."""
-    files = read_values(settings, environment)
-    server = api_server(pulumi.runtime.get_config_env())
+@dataclass(frozen=True)
+class _Registries:
+    """What delivery needs of the registries of images and charts."""
+
+    repository_arns: pulumi.Output[Sequence[str]]
+    variables: Mapping[str, pulumi.Output[str]]
+
+
+def deploy(settings: EnvironmentSettings, environment: str, identities: Mapping[str, Identity]) -> None:
+    """Compose the stack and export its outputs.
+
+    Raises:
+        SettingsError: files that cannot be used.
+        WrongEnvironmentError: run with another environment's account or cluster. Both before the first resource.
+    """
+    applications = read_applications(settings, environment, identities[environment])
+    cluster = current_cluster(pulumi.runtime.get_config_env())
+    require("cluster", cluster.name, environment, identities)
+    require("account", aws.get_caller_identity().account_id, environment, identities)
     shared = SharedOutputs.read()
 
-    vpc = Vpc(
-        environment, {"cidr": settings.network.cidr, "zones": settings.network.zones, "nat": settings.network.nat}
-    )
-    key = SopsKey(
-        environment,
-        {"alias": f"{PROJECT}-{environment}-sops", "description": f"SOPS key of {PROJECT} {environment}"},
-    )
-    registry = ImageRegistry(environment, settings.images.model_dump())  # pyright: ignore[reportArgumentType]  # the model's fields are the arguments
-    provider = GithubOidcProvider(environment)
-    pulumi.export(
-        "network", {"vpc": vpc.vpc_id, "range": settings.network.cidr, "zones": ", ".join(settings.network.zones)}
-    )
-    pulumi.export("secrets", {"key": key.arn, "alias": key.alias})
-    pulumi.export("images", registry.repository_urls)
-
-    roles = {
-        name: DeployRole(
-            f"{environment}-{name}",
-            {
-                "provider_arn": provider.arn,
-                "organization": settings.organization,
-                "organization_id": shared.organization_id,
-                "repository": name,
-                "repository_id": shared.repository_id(name),
-                "environment": environment,
-                "push_repository_arns": registry.repository_arns,
-                "decrypt_key_arns": [key.arn],
-            },
-        )
-        for name in settings.deployments
-    }
-    namespaces = {
-        name: Namespace(f"{environment}-{name}", {"name": name, "server": server}) for name in settings.applications
-    }
+    _network(settings, environment)
+    registries = _registries(settings, environment)
+    roles = _roles(settings, environment, shared, registries)
+    key = _key(settings, environment, roles)
+    namespaces = _namespaces(settings, environment, cluster.server)
     for name in settings.deployments:
-        _repository_environment(name, environment, settings, roles[name], registry, namespaces)
+        _repository_environment(name, environment, settings, shared, roles[name], registries, namespaces)
     pulumi.export("deploy roles", {name: role.arn for name, role in roles.items()})
-    releases = {
-        name: _release(name, application, files[name], namespaces[name], key)
-        for name, application in settings.applications.items()
-    }
+    releases = {name: _release(name, application, namespaces[name], key) for name, application in applications.items()}
     pulumi.export(
         "applications",
         {
@@ -82,69 +80,111 @@ def deploy(settings: EnvironmentSettings, environment: str) -> None:
             for name, release in releases.items()
         },
     )
+    _watch(settings, environment)
 
 
-def read_values(settings: EnvironmentSettings, environment: str) -> dict[str, ValuesFiles]:
-    """Read every application's values files, so that a missing one stops the stack before its first resource.
+def _stateful(settings: EnvironmentSettings) -> pulumi.ResourceOptions:
+    """Options of what holds data: while protected it is neither deleted nor replaced, and it outlives its stack."""
+    return pulumi.ResourceOptions(protect=settings.protect, retain_on_delete=settings.protect)
 
-    Raises:
-        SettingsError: names every file that is missing or cannot be used.
-    """
-    files: dict[str, ValuesFiles] = {}
-    problems: list[str] = []
-    for name, application in settings.applications.items():
-        if not (ROOT / application.chart / "Chart.yaml").is_file():
-            problems.append(
-                f"applications.{name}.chart = {application.chart}: no Chart.yaml there. Fix: name a chart's directory"
-            )
-        try:
-            files[name] = ValuesFiles.read(VALUES / name, environment, with_secrets=application.secrets)
-        except ValuesFilesError as error:
-            problems += error.problems
-    if problems:
-        raise SettingsError("\n".join([f"stack {environment}: files that cannot be used", *problems]))
-    return files
+
+def _network(settings: EnvironmentSettings, environment: str) -> None:
+    vpc = Vpc(environment, vpc_args(settings))
+    network = settings.network
+    pulumi.export("network", {"vpc": vpc.vpc_id, "range": network.cidr, "zones": ", ".join(network.zones)})
+
+
+def _registries(settings: EnvironmentSettings, environment: str) -> _Registries:
+    images = ImageRegistry(environment, image_args(settings), opts=_stateful(settings))
+    pulumi.export("images", images.repository_urls)
+    host = images.repository_urls.apply(lambda urls: next(iter(urls.values())).split("/")[0])
+    if not settings.images.charts:
+        return _Registries(images.repository_arns, {"IMAGE_REGISTRY": host})
+    charts = ChartRegistry(environment, chart_args(settings), opts=_stateful(settings))
+    pulumi.export("charts", {"url": charts.url})
+    arns = pulumi.Output.all(images.repository_arns, charts.repository_arns).apply(lambda known: [*known[0], *known[1]])
+    return _Registries(arns, {"IMAGE_REGISTRY": host, **charts.workflow_variables()})
+
+
+def _roles(
+    settings: EnvironmentSettings, environment: str, shared: SharedOutputs, registries: _Registries
+) -> dict[str, DeployRole]:
+    provider = GithubOidcProvider(environment)
+    return {
+        name: DeployRole(
+            f"{environment}-{name}",
+            {
+                "provider_arn": provider.arn,
+                "organization": settings.organization,
+                "organization_id": shared.organization_id,
+                "repository": name,
+                "repository_id": shared.repository_id(name),
+                "environment": environment,
+                "push_repository_arns": registries.repository_arns,
+            },
+        )
+        for name in settings.deployments
+    }
+
+
+def _key(settings: EnvironmentSettings, environment: str, roles: Mapping[str, DeployRole]) -> SopsKey:
+    args = key_args(settings, environment, [role.arn for role in roles.values()])
+    key = SopsKey(environment, args, opts=_stateful(settings))
+    pulumi.export("secrets", {"key": key.arn, "alias": key.alias})
+    return key
+
+
+def _namespaces(settings: EnvironmentSettings, environment: str, server: str) -> dict[str, Namespace]:
+    return {
+        name: Namespace(f"{environment}-{name}", namespace_args(name, settings, server), opts=_stateful(settings))
+        for name in settings.applications
+    }
+
+
+def _watch(settings: EnvironmentSettings, environment: str) -> None:
+    if settings.watch.alerting:
+        alerts = DeploymentAlerts(environment, alerts_args(settings, environment))
+        pulumi.export("alerts", {"topic": alerts.topic_arn, "alarms": alerts.alarm_names})
+    if settings.watch.monthly_usd is not None:
+        Budget(environment, budget_args(settings, environment))
+        pulumi.export("budget", {"monthly": f"{settings.watch.monthly_usd:g} USD"})
 
 
 def _repository_environment(
     name: str,
     environment: str,
     settings: EnvironmentSettings,
+    shared: SharedOutputs,
     role: DeployRole,
-    registry: ImageRegistry,
-    namespaces: dict[str, Namespace],
+    registries: _Registries,
+    namespaces: Mapping[str, Namespace],
 ) -> None:
     owned = {app: namespaces[app] for app, each in settings.applications.items() if each.repository == name}
-    RepositoryEnvironment(
-        f"{environment}-{name}",
-        {
-            "repository": name,
-            "environment": environment,
-            "branches": settings.deployments[name].branches,
-            "wait_timer_minutes": settings.deployments[name].wait_timer_minutes,
-            "variables": {
-                "AWS_DEPLOY_ROLE": role.arn,
-                "IMAGE_REGISTRY": registry.repository_urls.apply(lambda urls: next(iter(urls.values())).split("/")[0]),
-                "RUNNER_LABELS": RunnerLabels(environment).to_json(),
-            },
-            "secrets": {_secret_name("KUBECONFIG", app): namespace.kubeconfig for app, namespace in owned.items()},
-        },
-    )
+    args = environment_args(name, environment, settings)
+    if settings.deployments[name].approval is Approval.BRANCH:
+        args["repository"] = shared.guarded_repository(name, environment)
+    args["variables"] = {
+        "AWS_DEPLOY_ROLE": role.arn,
+        **registries.variables,
+        "RUNNER_LABELS": RunnerLabels(environment).to_json(),
+    }
+    args["secrets"] = {_secret_name("KUBECONFIG", app): namespace.kubeconfig for app, namespace in owned.items()}
+    RepositoryEnvironment(f"{environment}-{name}", args)
 
 
-def _release(
-    name: str, application: ApplicationSettings, files: ValuesFiles, namespace: Namespace, key: SopsKey
-) -> HelmApplication:
+def _release(name: str, application: Application, namespace: Namespace, key: SopsKey) -> HelmApplication:
+    files = application.files
     return HelmApplication(
         name,
         {
+            **application.chart.arguments(),
             "release": name,
             # Helm resolves a path from where the engine runs the program; a relative one is the same on every machine.
-            "chart": os.path.relpath(ROOT / application.chart, PROGRAM),
+            "chart": os.path.relpath(application.chart.path, PROGRAM),
             "namespace": namespace.namespace,
             "values": files.values,
-            "secret_values": files.secrets.values(key.arn) if files.secrets else {},
-            "timeout_seconds": application.timeout_seconds,
+            "secret_values": files.secrets.values(key.arn, key.alias_arn) if files.secrets else {},
+            "timeout_seconds": application.settings.timeout_seconds,
         },
     )
 

@@ -5,7 +5,9 @@ import os
 import pulumi
 from pavedpath import tag_everything
 
-from .settings import ENVIRONMENTS, PROJECT, ROOT, EnvironmentSettings, SettingsError, SharedSettings, parse_settings
+from .identity import conflicts, identity_of, read_identities
+from .parsing import SettingsError, parse_settings
+from .settings import ENVIRONMENTS, PROJECT, ROOT, EnvironmentSettings, SharedSettings
 
 
 def main() -> None:
@@ -17,22 +19,41 @@ def main() -> None:
     # Paths in settings and values are written from the project's root, which is not where the engine runs a program.
     os.chdir(ROOT)
     stack = pulumi.get_stack()
-    config = pulumi.runtime.get_config_env()
-    secret_keys = pulumi.runtime.get_config_secret_keys_env()
     if stack == "shared":
-        settings = parse_settings(SharedSettings, stack, config, secret_keys)
-        from .shared import deploy
-
-        _tag(stack, settings.owner)
-        deploy(settings)
+        _shared(stack)
     elif stack in ENVIRONMENTS:
-        environment_settings = parse_settings(EnvironmentSettings, stack, config, secret_keys)
-        from .environment import deploy as deploy_environment
-
-        _tag(stack, environment_settings.owner)
-        deploy_environment(environment_settings, stack)
+        _environment(stack)
     else:
         raise SettingsError(f"stack '{stack}' is not one of this program's: shared, {', '.join(ENVIRONMENTS)}.")
+
+
+# Each stack imports its own components alone: the SDKs of the others take seconds.
+def _shared(stack: str) -> None:
+    from .shared import deploy
+    from .shared_arguments import mistakes
+
+    config, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
+    settings = parse_settings(SharedSettings, stack, config, secret_keys, mistakes)
+    _tag(stack, settings.owner)
+    deploy(settings, read_identities(ROOT))
+
+
+def _environment(stack: str) -> None:
+    from .environment import deploy
+    from .environment_arguments import mistakes
+
+    config, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
+    identities = {**read_identities(ROOT), stack: identity_of(config)}
+    settings = parse_settings(
+        EnvironmentSettings,
+        stack,
+        config,
+        secret_keys,
+        lambda parsed: mistakes(parsed, stack),
+        conflicts(identities),
+    )
+    _tag(stack, settings.owner)
+    deploy(settings, stack, identities)
 
 
 def _tag(stack: str, owner: str) -> None:

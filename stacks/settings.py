@@ -1,23 +1,20 @@
-"""The settings of a stack: Pulumi configuration parsed into frozen models, every mistake reported at once.
+"""The settings of a stack as frozen models; `stacks.parsing` reads them.
 
 `python -m stacks.settings` writes the JSON Schemas that the head of each Pulumi.<stack>.yaml names.
 """
 
-import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, get_args
 
-import pulumi
-from pavedpath import NatMode, Visibility
+from pavedpath import Approval, NatMode, Permission, Plan, Updates, Visibility
 from pavedpath.errors import Problem
-from pavedpath.names import IMAGE_REPOSITORY, ORGANIZATION, RELEASE, REPOSITORY, NameRule
+from pavedpath.names import AWS_ACCOUNT, IMAGE_REPOSITORY, ORGANIZATION, RELEASE, REPOSITORY, NameRule
 from pavedpath.subnets import check_cidr, check_zones
-from pavedpath.workflows import ChecksWorkflow
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 PROJECT = "pavedpath"
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,10 +41,6 @@ def _named_by(rule: NameRule) -> AfterValidator:
     return _checked(problems)
 
 
-def _check_jobs(checks: Mapping[str, str]) -> Iterator[Problem]:
-    return ChecksWorkflow(checks).problems()
-
-
 OrganizationStr = Annotated[str, _named_by(ORGANIZATION)]
 RepositoryStr = Annotated[str, _named_by(REPOSITORY)]
 ImageStr = Annotated[str, _named_by(IMAGE_REPOSITORY)]
@@ -67,43 +60,112 @@ class RepositorySettings(_Model):
     """One line about the repository."""
     visibility: Visibility = Visibility.PRIVATE
     """Who sees it."""
-    topics: tuple[SlugStr, ...] = ()
+    topics: tuple[str, ...] = ()
     """Topics."""
-    approvals: Annotated[int, Field(ge=0, le=10)] = 1
+    approvals: int = 1
     """Approving reviews that a pull request needs."""
-    checks: Annotated[Mapping[str, str], Field(min_length=1), _checked(_check_jobs)]
+    approval_branches: Mapping[str, int] = {}
+    """Approvals of a pull request into deploy/<environment>, by environment: what stands in for required reviewers."""
+    linear_history: bool = False
+    """Whether merge commits are refused on the default branch."""
+    signed_commits: bool = False
+    """Whether every commit of the default branch must have a verified signature."""
+    protected_tags: tuple[str, ...] = ()
+    """Patterns of tags that only owners of the organisation make, and nobody moves or deletes."""
+    updates: Updates = Updates.NONE
+    """Who keeps dependencies and the pins of actions fresh."""
+    teams: Mapping[str, Permission] = {}
+    """What teams may do, by the team's name below `teams`."""
+    checks: Annotated[Mapping[str, str], Field(min_length=1)]
     """Shell command of each required check, by job id."""
+
+
+class AddressesSettings(_Model):
+    """Usable addresses that each subnet of a tier needs; a tier that is left out gets its usual share."""
+
+    public: Annotated[int, Field(ge=1)] | None = None
+    """In a public subnet."""
+    private: Annotated[int, Field(ge=1)] | None = None
+    """In a private subnet."""
+    isolated: Annotated[int, Field(ge=1)] | None = None
+    """In an isolated subnet."""
 
 
 class NetworkSettings(_Model):
     """The environment's VPC."""
 
     cidr: Annotated[str, _checked(check_cidr)]
-    """IPv4 range, /16 to /22, private."""
+    """IPv4 range, /16 to /22, private; no other environment's."""
     zones: Annotated[tuple[str, ...], _checked(check_zones)]
     """Names of 1 to 6 availability zones."""
     nat: NatMode = NatMode.ONE
     """How private subnets reach the internet."""
+    addresses: AddressesSettings = AddressesSettings()
+    """Sizes of the subnets by need."""
+    interface_endpoints: tuple[str, ...] = ()
+    """AWS services that private subnets reach without the internet, for example ecr.api; each costs by the hour."""
+    flow_log_days: int = 30
+    """Days that the network's flow logs are kept; 0 writes none."""
+    ipv6: bool = False
+    """Whether the subnets get IPv6 ranges, too."""
+
+
+class SecretsSettings(_Model):
+    """Who may do what with the key of the environment's SOPS files; nobody else can."""
+
+    administrators: tuple[str, ...] = ()
+    """ARNs of principals that manage the key and cannot decrypt. Without any, the account's administrators."""
+    encrypters: tuple[str, ...] = ()
+    """ARNs of principals that seal secrets and cannot read them."""
+    decrypters: Annotated[tuple[str, ...], Field(min_length=1)]
+    """ARNs of principals that read secrets: those that run `pulumi up`. Each repository's deploy role is added."""
 
 
 class ImagesSettings(_Model):
-    """The environment's image registry."""
+    """The environment's registries of images and charts."""
 
     repositories: Annotated[tuple[ImageStr, ...], Field(min_length=1)]
     """Names of the image repositories, for example storefront/api."""
+    charts: tuple[ImageStr, ...] = ()
+    """Names of the charts that are kept as OCI artifacts."""
     keep_images: Annotated[int, Field(ge=1)] = 30
     """Tagged images that each keeps."""
     keep_untagged_days: Annotated[int, Field(ge=1)] = 7
     """Days until an untagged image goes."""
+    pull_accounts: tuple[str, ...] = ()
+    """Ids of other AWS accounts that may pull."""
 
 
 class DeploymentSettings(_Model):
     """How one repository deploys to this environment."""
 
-    branches: Annotated[tuple[str, ...], Field(min_length=1)] = ("main",)
-    """Patterns of the branches that may deploy."""
-    wait_timer_minutes: Annotated[int, Field(ge=0, le=43_200)] = 0
+    visibility: Visibility = Visibility.PRIVATE
+    """Who sees the repository, which decides what the organisation's plan allows."""
+    approval: Approval = Approval.NONE
+    """Who must agree to a deployment, and what enforces it."""
+    reviewer_teams: tuple[str, ...] = ()
+    """Slugs of teams of which one member must agree, with approval: reviewers."""
+    reviewer_users: tuple[str, ...] = ()
+    """Logins of users of whom one must agree, with approval: reviewers."""
+    approvers: tuple[str, ...] = ()
+    """Logins of those who may start a deployment, with approval: dispatch."""
+    branches: tuple[str, ...] | None = None
+    """Patterns of the branches that may deploy; without them main, with approval: branch deploy/<environment>."""
+    tags: tuple[str, ...] = ()
+    """Patterns of the tags that may deploy, too."""
+    wait_timer_minutes: int = 0
     """Minutes that a deployment waits before it starts."""
+
+
+class QuotaSettings(_Model):
+    """What all pods of a namespace may ask for together."""
+
+    cpu: str
+    """Processors, for example 4 or 500m."""
+    memory: str
+    """Memory, for example 8Gi."""
+    pods: Annotated[int, Field(ge=1)]
+    """Number of pods."""
 
 
 class ApplicationSettings(_Model):
@@ -113,10 +175,47 @@ class ApplicationSettings(_Model):
     """Name of the GitHub repository whose jobs deploy it."""
     chart: str
     """Directory of the chart, from the project's root."""
+    chart_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """Digest that the chart must have, as `python -m pavedpath.charts <directory>` prints it."""
     secrets: bool = True
     """Whether etc/helm_values/<application>/<environment>.secrets.yaml belongs to it."""
+    quota: QuotaSettings | None = None
+    """Limit of the namespace."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
     """Seconds that a revision may take to become ready before it is rolled back."""
+
+
+class WatchSettings(_Model):
+    """Who hears of failures and costs."""
+
+    emails: tuple[str, ...] = ()
+    """Addresses that alarms and the budget's notices go to."""
+    monthly_usd: Annotated[float, Field(gt=0)] | None = None
+    """What the environment may cost in a month, in US dollars; no budget without it."""
+    rules_namespace: str | None = None
+    """Namespace that the Prometheus operator reads rules from; no rules without it."""
+    rules_labels: Mapping[str, str] = {}
+    """Labels by which the operator selects rules, for example release: kube-prometheus-stack."""
+    cloudwatch: bool = True
+    """Whether CloudWatch alarms are made, from the metrics that Container Insights sends."""
+    runbook_url: str | None = None
+    """Page with a section for each alert."""
+
+    @property
+    def alerting(self) -> bool:
+        """Whether there is anything to alert with."""
+        return self.cloudwatch or self.rules_namespace is not None
+
+
+class TeamSettings(_Model):
+    """One team of the organisation."""
+
+    description: str = ""
+    """One line about the team."""
+    maintainers: tuple[str, ...] = ()
+    """Logins of those who add and remove members."""
+    members: tuple[str, ...] = ()
+    """Logins of the other members."""
 
 
 class SharedSettings(_Model):
@@ -126,6 +225,12 @@ class SharedSettings(_Model):
     """Team that answers for the stack; a tag of every resource."""
     organization: OrganizationStr
     """GitHub organisation."""
+    plan: Plan
+    """The organisation's GitHub plan: what it cannot do is a mistake here, not at deployment."""
+    protect: bool = True
+    """Whether repositories can be deleted only after this was set to false and deployed."""
+    teams: Mapping[SlugStr, TeamSettings] = {}
+    """Teams by name."""
     repositories: Annotated[Mapping[RepositoryStr, RepositorySettings], Field(min_length=1)]
     """Repositories by name."""
 
@@ -137,171 +242,32 @@ class EnvironmentSettings(_Model):
     """Team that answers for the stack; a tag of every resource."""
     organization: OrganizationStr
     """GitHub organisation."""
+    plan: Plan
+    """The organisation's GitHub plan."""
+    account: Annotated[str, _named_by(AWS_ACCOUNT)]
+    """Id of the AWS account, no other environment's; credentials of another one stop the stack."""
+    cluster: Annotated[str, Field(min_length=1)]
+    """Name of the cluster in the kubeconfig, no other environment's; another one stops the stack."""
+    protect: bool = True
+    """Whether what holds data (keys, registries, namespaces) can be deleted only after this was set to false."""
     network: NetworkSettings
+    secrets: SecretsSettings
     images: ImagesSettings
     deployments: Annotated[Mapping[RepositoryStr, DeploymentSettings], Field(min_length=1)]
     """Repositories that deploy to this environment, by name; the shared stack owns them."""
     applications: Mapping[ApplicationStr, ApplicationSettings]
     """Applications by name."""
+    require_image_digests: bool = False
+    """Whether every image must be named by its digest, so that what runs is what was tested."""
+    watch: WatchSettings = WatchSettings()
 
 
-SettingsT = TypeVar("SettingsT", bound=SharedSettings | EnvironmentSettings)
 Environment = Literal["dev", "prod"]
 ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
 MODELS: dict[str, type[SharedSettings] | type[EnvironmentSettings]] = {
     "shared": SharedSettings,
     **dict.fromkeys(ENVIRONMENTS, EnvironmentSettings),
 }
-
-
-class SettingsError(pulumi.RunError):
-    """A stack's configuration cannot be used; the message names every offender with its cause and fix."""
-
-
-def parse_settings(
-    model: type[SettingsT], stack: str, config: Mapping[str, str], secret_keys: Collection[str] = ()
-) -> SettingsT:
-    """Parse a stack's configuration.
-
-    Args:
-        model: what to parse into.
-        stack: name of the stack, for messages.
-        config: the engine's flat configuration, `namespace:key` to text; structured values are JSON.
-        secret_keys: keys whose values no message may show.
-
-    Raises:
-        SettingsError: with every mistake.
-    """
-    values = {
-        key.removeprefix(f"{PROJECT}:"): _decode(text) for key, text in config.items() if key.startswith(f"{PROJECT}:")
-    }
-    mistakes: list[str] = []
-    settings: SettingsT | None = None
-    try:
-        settings = model.model_validate(values)
-    except ValidationError as error:
-        mistakes += _explain(model, error, secret_keys)
-    mistakes += _disagreements(values, config)
-    if mistakes or settings is None:
-        lines = "\n".join(f"  - {stack}: {mistake}" for mistake in mistakes)
-        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise SettingsError(f"Pulumi.{stack}.yaml: {count} in the settings\n{lines}")
-    return settings
-
-
-def _decode(text: str) -> object:
-    """Return the value that a person wrote: structured values are JSON, any other text is itself.
-
-    Numbers and booleans stay text, so that a name may look like one; the models convert them where they are meant.
-    """
-    try:
-        decoded: object = json.loads(text)
-    except ValueError:
-        return text
-    return cast(object, decoded) if isinstance(decoded, dict | list) else text
-
-
-def _disagreements(values: Mapping[str, object], config: Mapping[str, str]) -> Iterator[str]:
-    """Yield settings of ours that contradict those of a provider: they would go to two places."""
-    owner, organization = config.get("github:owner"), values.get("organization")
-    if owner is not None and organization is not None and owner != organization:
-        yield (
-            f"github:owner = {owner}, but {PROJECT}:organization = {_short(organization)}: one would get the"
-            " resources, the other the trust. Fix: make them the same"
-        )
-    yield from _unknown_repositories(values)
-    region, network = config.get("aws:region"), values.get("network")
-    zones = cast(Mapping[str, object], network).get("zones") if isinstance(network, dict) else None
-    if region is not None and isinstance(zones, list):
-        named = [str(zone) for zone in cast(list[object], zones)]
-        elsewhere = [zone for zone in named if zone[:-1] != region and not list(check_zones([zone]))]
-        if elsewhere:
-            yield (
-                f"{PROJECT}:network.zones = {_short(elsewhere)}: they do not lie in aws:region = {region}."
-                " Fix: name zones of that region"
-            )
-
-
-def _unknown_repositories(values: Mapping[str, object]) -> Iterator[str]:
-    applications, deployments = values.get("applications"), values.get("deployments")
-    if not isinstance(applications, dict) or not isinstance(deployments, dict):
-        return
-    known = cast(dict[str, object], deployments)
-    for name, application in cast(dict[str, object], applications).items():
-        repository = cast(dict[str, object], application).get("repository") if isinstance(application, dict) else None
-        if isinstance(repository, str) and repository not in known:
-            yield (
-                f"{PROJECT}:applications.{name}.repository = {_short(repository)}: it does not deploy here."
-                f" Fix: add it to {PROJECT}:deployments, or write one of: {', '.join(sorted(known))}"
-            )
-
-
-def _explain(model: type[BaseModel], error: ValidationError, secret_keys: Collection[str]) -> Iterator[str]:
-    details = error.errors(include_url=False)
-    missing = {detail["loc"] for detail in details if detail["type"] == "missing"}
-    meant = {loc: near for loc, near in _misspelt(model, details) if near in missing}
-    for detail in details:
-        inside = [other for other in details if other["loc"][:-1] == detail["loc"]]
-        if detail["loc"] in meant.values() or (detail["type"] == "too_short" and inside):
-            continue  # said with the misspelt name, or with the items that were refused
-        location = [part for part in detail["loc"] if part != "[key]"]  # pydantic's mark of a mapping's key
-        key = f"{PROJECT}:{'.'.join(map(str, location))}"
-        shown = "[secret]" if f"{PROJECT}:{location[0]}" in secret_keys else _short(detail["input"])
-        given = "" if detail["type"] == "missing" else f" = {shown}"
-        why, fix = _why_and_fix(model, detail, meant)
-        yield f"{key}{given}: {why}. Fix: {fix}"
-
-
-def _misspelt(
-    model: type[BaseModel], details: Iterable[ErrorDetails]
-) -> Iterator[tuple[tuple[int | str, ...], tuple[int | str, ...]]]:
-    """Yield the place of each unknown name and that of the valid one nearest to it."""
-    for detail in details:
-        if detail["type"] == "extra_forbidden":
-            *above, name = detail["loc"]
-            for near in difflib.get_close_matches(str(name), _names_beside(model, detail["loc"]), n=1):
-                yield detail["loc"], (*above, near)
-
-
-_PLAIN = {
-    "tuple_type": ("it is not a list", "write a list, for example [main]"),
-    "string_type": ("it is not text", "write text, in quotes where YAML would read something else"),
-    "too_short": ("it is empty", "name at least one"),
-    "missing": ("it is required and not given", "add it"),
-    "string_pattern_mismatch": ("it cannot be used as a tag", "use up to 40 of a-z, 0-9 and -, not - at an end"),
-}
-
-
-def _why_and_fix(
-    model: type[BaseModel], detail: ErrorDetails, meant: Mapping[tuple[int | str, ...], tuple[int | str, ...]]
-) -> tuple[str, str]:
-    if detail["type"] == "problem":
-        context = detail.get("ctx", {})
-        return context["why"], context["fix"]
-    if detail["type"] == "extra_forbidden":
-        near = meant.get(detail["loc"])
-        guess = f"did you mean {near[-1]}? It takes" if near else "remove it, or write one of"
-        return "there is no such setting", f"{guess}: {', '.join(sorted(_names_beside(model, detail['loc'])))}"
-    if detail["type"] in _PLAIN:
-        return _PLAIN[detail["type"]]
-    return detail["msg"].replace("Input should be", "it should be"), "correct the value"
-
-
-def _names_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the valid names at the place of an unknown one, by walking the model's JSON Schema."""
-    schema = model.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in location[:-1]:
-        properties: dict[str, Any] = node.get("properties", {})
-        node = properties.get(str(part)) or node.get("additionalProperties") or node.get("items") or {}
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-    return list(node.get("properties", {}))
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def file_schema(model: type[SharedSettings] | type[EnvironmentSettings]) -> dict[str, Any]:
@@ -321,7 +287,12 @@ def file_schema(model: type[SharedSettings] | type[EnvironmentSettings]) -> dict
         "title": model.__name__,
         "description": model.__doc__,
         "type": "object",
-        "properties": {"config": config, "encryptionsalt": {"type": "string"}, "secretsprovider": {"type": "string"}},
+        "properties": {
+            "config": config,
+            "encryptionsalt": {"type": "string"},
+            "secretsprovider": {"type": "string"},
+            "encryptedkey": {"type": "string"},
+        },
         "required": ["config"],
         "$defs": definitions,
     }

@@ -1,22 +1,19 @@
 """The whole graph of each stack, as a reviewer reads it."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterator
 
 import pytest
-import yaml
-from pavedpath import SopsFile
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from stacks import program
-from stacks.settings import ENVIRONMENTS, MODELS, ROOT, SettingsError
+from stacks.settings import ENVIRONMENTS, MODELS, ROOT
 from tests.mocks import ANSWERS, Graph, run
+from tests.stacks.programs import PLAIN, deploy, refused
 
-PLAIN = "a-decrypted-value"
+MOST_RESOURCES = 300
+"""A self-managed backend rewrites the whole state on each change."""
 
 
 class TextExtension(SingleFileSnapshotExtension):
@@ -24,42 +21,6 @@ class TextExtension(SingleFileSnapshotExtension):
 
     _write_mode = WriteMode.TEXT
     file_extension = "txt"
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]  # pytest finds it
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\n"
-        "clusters: [{name: k, cluster: {server: 'https://127.0.0.1:6443'}}]\n"
-    )
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-
-    def decrypt(file: SopsFile, key_arn: str) -> dict[str, object]:
-        tree = json.loads(json.dumps(file.tree))
-        return _fill(tree)
-
-    monkeypatch.setattr(SopsFile, "decrypt", decrypt)
-    before = Path.cwd()
-    yield
-    os.chdir(before)
-
-
-def _fill(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _fill(value) for key, value in cast(dict[str, Any], tree).items()}
-    return PLAIN
-
-
-def config_of(stack: str) -> dict[str, Any]:
-    return cast(dict[str, Any], yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"])
-
-
-def deploy(stack: str, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Graph:
-    config = {**config_of(stack), **{f"pavedpath:{key}": value for key, value in changed.items()}}
-    flat = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
-    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(flat))
-    return run(program.main, stack, ANSWERS)
 
 
 def render(graph: Graph) -> str:
@@ -92,6 +53,16 @@ def test_graph(stack: str, monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotAs
     assert text == snapshot(extension_class=TextExtension)
 
 
+def test_the_table_of_sizes_is_true_and_no_stack_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[str] = []
+    for stack in MODELS:
+        nodes = deploy(stack, monkeypatch).nodes.values()
+        resources = sum(node.custom for node in nodes)
+        rows.append(f"| {stack} | {resources} | {len(nodes) - resources} |")
+        assert resources < MOST_RESOURCES
+    assert "\n".join(rows) in (ROOT / "docs" / "stacks.md").read_text(), "\n".join(rows)
+
+
 @pytest.mark.parametrize("stack", sorted(MODELS))
 def test_only_components_stand_at_the_top(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = deploy(stack, monkeypatch)
@@ -112,13 +83,6 @@ def test_every_aws_resource_that_takes_tags_carries_the_stacks(stack: str, monke
             "owner": "platform",
             "project": "pavedpath",
         }
-
-
-def refused(make: Callable[[], Graph]) -> str:
-    """Return the message of a program that must stop before its first resource."""
-    with pytest.raises(SettingsError) as caught:
-        make()
-    return str(caught.value)
 
 
 def test_unusable_files_stop_the_stack_before_its_first_resource(monkeypatch: pytest.MonkeyPatch) -> None:

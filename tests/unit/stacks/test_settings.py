@@ -7,15 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacks.settings import (
-    MODELS,
-    ROOT,
-    EnvironmentSettings,
-    SettingsError,
-    SharedSettings,
-    parse_settings,
-    schema_files,
-)
+from stacks.parsing import SettingsError, parse_settings
+from stacks.settings import MODELS, ROOT, EnvironmentSettings, SharedSettings, schema_files
 
 
 def flat(path: Path) -> dict[str, str]:
@@ -60,7 +53,7 @@ def test_every_mistake_is_reported_at_once_with_key_value_reason_and_fix() -> No
         'dev: pavedpath:owner = "Not A Slug"',
         "dev: pavedpath:organization: it is required and not given. Fix: add it",
         'dev: pavedpath:network.natt = "one": there is no such setting.',
-        "Fix: remove it, or write one of: cidr, nat, zones",
+        "Fix: remove it, or write one of: addresses, cidr, flow_log_days, interface_endpoints, ipv6, nat, zones",
         "dev: pavedpath:imagess",
         'dev: pavedpath:network.cidr = "10.0.0.0/8": a VPC of this kind is /16 to /22',
         'dev: pavedpath:network.zones = ["nowhere"]: it is not the name of an availability zone',

@@ -1,0 +1,159 @@
+"""What the settings make of the arguments of an environment's components, and what the components find wrong.
+
+The components check their arguments themselves, each before its own first resource. A stack makes many, so all of them
+are asked beforehand, and every mistake stands in one list, by the setting that it comes from.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import pulumi
+from pavedpath import (
+    Budget,
+    BudgetArgs,
+    ChartRegistry,
+    ChartRegistryArgs,
+    DeploymentAlerts,
+    DeploymentAlertsArgs,
+    ImageRegistry,
+    ImageRegistryArgs,
+    Namespace,
+    NamespaceArgs,
+    RepositoryEnvironment,
+    RepositoryEnvironmentArgs,
+    SopsKey,
+    SopsKeyArgs,
+    Vpc,
+    VpcArgs,
+)
+from pavedpath.vpc import SubnetAddressesArgs
+
+from .parsing import mistakes_at
+from .settings import PROJECT, EnvironmentSettings
+
+
+def mistakes(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
+    """Yield what the components of an environment's stack refuse, as `key = value: why. Fix: fix`."""
+    yield from mistakes_at("network", Vpc.check(vpc_args(settings)))
+    yield from mistakes_at("secrets", SopsKey.check(key_args(settings, environment, ())))
+    yield from mistakes_at("images", ImageRegistry.check(image_args(settings)))
+    if settings.images.charts:
+        yield from mistakes_at("images", ChartRegistry.check(chart_args(settings)))
+    for name in settings.deployments:
+        args = environment_args(name, environment, settings)
+        yield from mistakes_at(f"deployments.{name}", RepositoryEnvironment.check(args))
+    for name in settings.applications:
+        yield from mistakes_at(
+            f"applications.{name}", Namespace.check(namespace_args(name, settings, "https://server"))
+        )
+    if settings.watch.alerting:
+        yield from mistakes_at("watch", DeploymentAlerts.check(alerts_args(settings, environment)))
+    if settings.watch.monthly_usd is not None:
+        yield from mistakes_at("watch", Budget.check(budget_args(settings, environment)))
+
+
+def vpc_args(settings: EnvironmentSettings) -> VpcArgs:
+    """Return the arguments of the environment's VPC."""
+    network = settings.network
+    addresses: SubnetAddressesArgs = {}
+    if network.addresses.public is not None:
+        addresses["public"] = network.addresses.public
+    if network.addresses.private is not None:
+        addresses["private"] = network.addresses.private
+    if network.addresses.isolated is not None:
+        addresses["isolated"] = network.addresses.isolated
+    return {
+        "cidr": network.cidr,
+        "zones": network.zones,
+        "nat": network.nat,
+        "addresses": addresses,
+        "interface_endpoints": network.interface_endpoints,
+        "flow_log_days": network.flow_log_days,
+        "ipv6": network.ipv6,
+    }
+
+
+def key_args(settings: EnvironmentSettings, environment: str, roles: Iterable[pulumi.Input[str]]) -> SopsKeyArgs:
+    """Return the arguments of the environment's SOPS key; `roles` are the ARNs of the deploy roles."""
+    secrets = settings.secrets
+    return {
+        "alias": f"{PROJECT}-{environment}-sops",
+        "description": f"SOPS key of {PROJECT} {environment}",
+        "administrators": secrets.administrators,
+        "encrypters": secrets.encrypters,
+        # The key's policy is what grants: a statement in the roles would only name the key a second time.
+        "decrypters": [*secrets.decrypters, *roles],
+    }
+
+
+def image_args(settings: EnvironmentSettings) -> ImageRegistryArgs:
+    """Return the arguments of the environment's image registry."""
+    images = settings.images
+    return {
+        "repositories": images.repositories,
+        "keep_images": images.keep_images,
+        "keep_untagged_days": images.keep_untagged_days,
+        "pull_accounts": images.pull_accounts,
+        "force_delete": not settings.protect,
+    }
+
+
+def chart_args(settings: EnvironmentSettings) -> ChartRegistryArgs:
+    """Return the arguments of the environment's chart registry."""
+    images = settings.images
+    return {
+        "charts": images.charts,
+        "keep_untagged_days": images.keep_untagged_days,
+        "pull_accounts": images.pull_accounts,
+        "force_delete": not settings.protect,
+    }
+
+
+def environment_args(repository: str, environment: str, settings: EnvironmentSettings) -> RepositoryEnvironmentArgs:
+    """Return the arguments of a repository's environment, without what other resources give it."""
+    deployment = settings.deployments[repository]
+    args: RepositoryEnvironmentArgs = {
+        "repository": repository,
+        "environment": environment,
+        "plan": settings.plan,
+        "visibility": deployment.visibility,
+        "approval": deployment.approval,
+        "reviewer_teams": deployment.reviewer_teams,
+        "reviewer_users": deployment.reviewer_users,
+        "approvers": deployment.approvers,
+        "tags": deployment.tags,
+        "wait_timer_minutes": deployment.wait_timer_minutes,
+    }
+    if deployment.branches is not None:
+        args["branches"] = deployment.branches
+    return args
+
+
+def namespace_args(application: str, settings: EnvironmentSettings, server: str) -> NamespaceArgs:
+    """Return the arguments of an application's namespace."""
+    args: NamespaceArgs = {"name": application, "server": server}
+    if quota := settings.applications[application].quota:
+        args["quota"] = {"cpu": quota.cpu, "memory": quota.memory, "pods": quota.pods}
+    return args
+
+
+def alerts_args(settings: EnvironmentSettings, environment: str) -> DeploymentAlertsArgs:
+    """Return the arguments of the environment's alerts."""
+    watch = settings.watch
+    args: DeploymentAlertsArgs = {"environment": environment}
+    if watch.cloudwatch:
+        # The kubeconfig that `aws eks update-kubeconfig` writes has the cluster's ARN.
+        args["cluster"] = settings.cluster.rpartition("/")[2]
+        args["emails"] = watch.emails
+    if watch.rules_namespace:
+        args["rule_namespace"] = watch.rules_namespace
+        args["rule_labels"] = watch.rules_labels
+        args["namespaces"] = list(settings.applications)
+    if watch.runbook_url:
+        args["runbook_url"] = watch.runbook_url
+    return args
+
+
+def budget_args(settings: EnvironmentSettings, environment: str) -> BudgetArgs:
+    """Return the arguments of the environment's budget."""
+    watch = settings.watch
+    return {"monthly_usd": watch.monthly_usd or 0, "emails": watch.emails, "environment": environment}
