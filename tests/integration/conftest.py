@@ -16,7 +16,16 @@ import yaml
 from pavedpath_sandbox.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ["stacks", "charts", "etc", "Pulumi.yaml", "Pulumi.shared.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"]
+PROGRAM = [
+    "stacks",
+    "policy",
+    "charts",
+    "etc",
+    "Pulumi.yaml",
+    "Pulumi.shared.yaml",
+    "Pulumi.dev.yaml",
+    "Pulumi.prod.yaml",
+]
 
 
 @pytest.fixture(scope="session")

@@ -147,9 +147,14 @@ class Engine:
     def create(self, stack: str) -> None:
         """Create the stack in the backend.
 
-        A committed salt of another passphrase makes way for one of this passphrase, unless it encrypts a secret.
+        A committed salt of another passphrase makes way for one of this passphrase, unless it encrypts a secret. Where
+        the stack's file names a key, it is the provider: without being told, the CLI would put a passphrase in its
+        place. A backend on this machine (the sandbox) keeps its passphrase: the key is another account's there.
         """
-        create = ("stack", "init", stack, "--no-select")
+        document: object = yaml.safe_load(path.read_text()) if (path := self.config_file(stack)).exists() else {}
+        named = str(cast(Mapping[str, Any], document).get("secretsprovider", "")) if document else ""
+        keyed = "://" in named and not self.backend_url().startswith("file://")
+        create = ("stack", "init", stack, "--no-select", *(("--secrets-provider", named) if keyed else ()))
         try:
             self.call(*create, stack=stack)
         except StackCommandError as error:
@@ -168,6 +173,11 @@ class Engine:
     def cancel(self, stack: str) -> None:
         """Remove all locks of the stack, whoever holds them."""
         self.call("cancel", stack, "--yes", stack=stack)
+
+    def policy_pack(self) -> Path | None:
+        """Return the project's policy pack: the directory `policy` beside Pulumi.yaml, if it holds one."""
+        pack = self.root / "policy"
+        return pack if (pack / "PulumiPolicy.yaml").is_file() else None
 
     def config_file(self, stack: str) -> Path:
         """Return where the stack's configuration is."""

@@ -11,6 +11,7 @@ class Exit(IntEnum):
     USAGE = 2
     LOCKED = 3
     CHANGES = 4
+    POLICY = 5
     INTERRUPTED = 130
 
 

@@ -48,10 +48,18 @@ class Flow:
     clock: Callable[[], float] = time.monotonic
 
     def up(self, stacks: Sequence[str], next_commands: Sequence[str], whole: str) -> Exit:
-        """Create or update stacks in this order, then show what exists."""
+        """Create or update stacks in this order, then show what exists.
+
+        With a policy pack each stack is previewed first: the update itself would find a violation only when it comes to
+        that resource, and one over the whole stack at its very end.
+        """
         found: list[Layer] = []
         for position, stack in enumerate(stacks):
             known = self._open(stack).resources
+            if self.engine.policy_pack():
+                check = self._operate(stack, "check", ["preview"], known)
+                if not check.ok:
+                    return self._conclude(check, stacks[position + 1 :])
             watcher = PodWatcher(self.connect)
             run = self._operate(stack, "up", ["up", *_YES], known, watcher)
             watcher.close()
@@ -189,8 +197,13 @@ class Flow:
                 if finished := run.apply(event, self.clock()):
                     progress.finished(finished)
 
-            self.engine.stream([*args, "--stack", stack], run, take)
+            self.engine.stream([*args, *self._policy_arguments(args[0]), "--stack", stack], run, take)
         return run
+
+    def _policy_arguments(self, operation: str) -> Sequence[str]:
+        """Return what makes the engine apply the project's policy pack, for the operations that can."""
+        pack = self.engine.policy_pack()
+        return ["--policy-pack", str(pack)] if pack and operation in ("up", "preview") else []
 
     def _conclude(self, run: Run, untried: Sequence[str], reports: Mapping[str, Sequence[str]] | None = None) -> Exit:
         """Print how an operation ended; return a code other than OK if the command ends with it."""
@@ -202,7 +215,9 @@ class Flow:
         self.console.print(render.result(run))
         if untried:
             self._say(f"not tried: {', '.join(untried)}")
-        return Exit.INTERRUPTED if run.interrupted else Exit.FAILED
+        if run.interrupted:
+            return Exit.INTERRUPTED
+        return Exit.POLICY if run.blocked else Exit.FAILED
 
     def _warn(self, run: Run) -> None:
         for warning in render.warnings(run):

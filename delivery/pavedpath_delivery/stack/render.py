@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pavedpath_delivery.stack.diff import PropertyChange, ResourceChange
-from pavedpath_delivery.stack.events import Json, resource_name
+from pavedpath_delivery.stack.events import Json, PolicyViolation, resource_name
 from pavedpath_delivery.stack.layers import Layer, as_text, fit
 from pavedpath_delivery.stack.run import Finished, InFlight, Run, describe
 
@@ -48,7 +48,13 @@ _DONE = {
 }
 _SIGNS = {"create": ("+", "green"), "delete": ("-", "red"), "update": ("~", "yellow"), "replace": ("±", "magenta")}
 _KIND_SIGNS = {"add": "+", "delete": "-", "update": "~"}
-_TITLES = {"up": "Bringing up", "preview": "Previewing", "destroy": "Taking down", "refresh": "Reading"}
+_TITLES = {
+    "up": "Bringing up",
+    "check": "Checking",
+    "preview": "Previewing",
+    "destroy": "Taking down",
+    "refresh": "Reading",
+}
 
 
 def seconds(value: float) -> str:
@@ -149,6 +155,8 @@ def result(run: Run) -> Text:
     said = ", ".join(f"{count} {word}" for word, count in counts.items()) or "no resources"
     if run.kind == "up" and not set(counts) - {"unchanged"} and run.ok:
         said = f"nothing changed ({counts.get('unchanged', 0)} resources)"
+    if run.kind in ("check", "preview") and not run.ok:
+        said = "nothing was changed"
     mark, style = ("✓", "green") if run.ok else ("✗", "red")
     return Text.assemble((f"{mark} ", style), (run.stack, "bold"), f"  {said}, {took}")
 
@@ -171,10 +179,26 @@ def failure(run: Run, reports: Mapping[str, Sequence[str]] | None = None) -> Gro
     for urn, lines in reports.items():
         if urn not in told:
             parts.append(_error(urn, "", lines))
-    parts += [_error(p.urn, f"policy {p.policy}: {p.message.strip()}", ()) for p in run.violations]
+    parts += violations(run.violations)
     if run.interrupted:
         parts.append(Text(f"{run.stack}: interrupted; the next run goes on from here", style="yellow"))
     return Group(*parts)
+
+
+def violations(found: Sequence[PolicyViolation]) -> list[Text]:
+    """Return the violations rule by rule; the first line of their messages is what the rule says."""
+    parts: list[Text] = []
+    rules = dict.fromkeys((each.policy, each.message.strip().split("\n", 1)[0]) for each in found)
+    for policy, said in rules:
+        text = Text("policy: ", style="bold red").append(policy, style="bold")
+        text.append(f"  {said}", style="not bold default")
+        for each in found:
+            first, *rest = each.message.strip().split("\n")
+            if (each.policy, first) == (policy, said):
+                text.append(f"\n  {describe(each.urn) if each.urn else 'the stack'}", style="bold default")
+                text.append("".join(f"\n    {line}" for line in rest), style="not bold default")
+        parts.append(text)
+    return parts
 
 
 def _error(urn: str, message: str, more: Iterable[str]) -> Text:

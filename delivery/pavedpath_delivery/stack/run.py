@@ -60,7 +60,7 @@ class Finished:
 
 @dataclass
 class Run:
-    """The operation `kind` (`up`, `preview`, `destroy`, `refresh`) on a stack.
+    """The operation `kind` (`up`, `check` before it, `preview`, `destroy`, `refresh`) on a stack.
 
     Args:
         stack: its name.
@@ -198,8 +198,13 @@ class Run:
 
     @property
     def violations(self) -> list[PolicyViolation]:
-        """Mandatory policies that were broken."""
-        return [policy for policy in self.policies if policy.level == "mandatory"]
+        """Mandatory policies that were broken, each once."""
+        return list(dict.fromkeys(policy for policy in self.policies if policy.level == "mandatory"))
+
+    @property
+    def blocked(self) -> bool:
+        """Whether policies, and nothing else, ended it."""
+        return bool(self.violations) and not (self.ok or self.errors or self.failed or self.program_output)
 
     def _of(self, severity: str) -> list[Diagnostic]:
         found = (d for d in self.diagnostics if d.severity == severity and not _NOISE.fullmatch(d.message.strip()))
