@@ -3,6 +3,7 @@
 import typer
 
 from pavedpath_delivery.stack.cli import app as stack
+from pavedpath_delivery.state.cli import app as state
 
 app = typer.Typer(
     name="pavedpath",
@@ -12,6 +13,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(stack, name="stack")
+app.add_typer(state, name="state")
 
 
 @app.callback()

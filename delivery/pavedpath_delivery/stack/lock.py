@@ -6,16 +6,17 @@ Source of the layout and of the file's fields: `pkg/backend/diy/lock.go` of pulu
 
 import re
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
+from pavedpath_delivery.stack.s3 import S3Place, explained
 
 # The store's clock and the process table's differ by their rounding alone: both are of this machine.
 _CLOCK_SLACK = timedelta(seconds=2)
@@ -35,7 +36,7 @@ class Holder(StrEnum):
 _WHERE = {
     Holder.ALIVE: "a process that is running",
     Holder.ELSEWHERE: "another machine, which cannot be checked",
-    Holder.DEAD: "a process that is dead by now: run this again",
+    Holder.DEAD: "a process that is dead by now",
 }
 
 
@@ -90,10 +91,17 @@ def locked_error(stack: str, held: Iterable[tuple[Lock, Holder]]) -> StackComman
         where = _WHERE[holder]
         since = f"{lock.timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         lines.append(f"  {lock.username}@{lock.hostname}, process {lock.pid}, since {since} ({where})")
-    lines.append("Wait for it to end.")
-    if any(holder is not Holder.ALIVE for _, holder in known):
-        lines.append("Only if you know that it is dead:")
-        lines.append(f"  pulumi cancel --yes {stack}")
+    holders = {holder for _, holder in known}
+    if holders == {Holder.DEAD}:
+        lines.append("Run this again: `pavedpath stack` frees the lock of a dead process, and repairs what it left.")
+    else:
+        lines.append("Wait for it to end.")
+    if Holder.ALIVE not in holders:  # `pulumi cancel` takes every lock away, a live one too
+        if Holder.ELSEWHERE in holders:
+            lines.append("Only if you know that it is dead (a CI job: its run is over, or was cancelled):")
+        else:
+            lines.append("By hand:")
+        lines.append(f"  pulumi cancel --yes {stack} && pavedpath stack repair {stack}")
     return StackCommandError("\n".join(lines), Exit.LOCKED)
 
 
@@ -123,13 +131,11 @@ def read_locks(backend_url: str, project: str, stack: str, root: Path) -> list[L
         stack: the stack's name.
         root: where a relative `file://` path starts.
     """
-    url = urlsplit(backend_url)
     key = f".pulumi/locks/organization/{project}/{stack}/"
-    if url.scheme == "file":
+    if place := S3Place.parse(backend_url):
+        texts = [(None, text) for text in _s3_texts(place, f"{place.prefix}{key}", stack)]
+    elif (url := urlsplit(backend_url)).scheme == "file":
         texts = _file_texts(root / Path(url.netloc + url.path).expanduser() / key)
-    elif url.scheme == "s3":
-        prefix = f"{url.path.strip('/')}/{key}".lstrip("/")
-        texts = [(None, text) for text in _s3_texts(url.netloc, prefix, parse_qs(url.query))]
     else:
         return None
     locks: list[Lock] = []
@@ -153,17 +159,12 @@ def _file_texts(folder: Path) -> list[tuple[Path | None, str]]:
     return texts
 
 
-def _s3_texts(bucket: str, prefix: str, query: Mapping[str, list[str]]) -> list[str]:
-    from botocore.config import Config
-
-    from pavedpath_delivery.stack.aws import client
-
-    def option(name: str) -> str | None:
-        return query.get(name, [None])[0]
-
-    style = "path" if option("s3ForcePathStyle") == "true" or option("use_path_style") == "true" else "auto"
-    config = Config(s3={"addressing_style": style})
-    s3 = client("s3", option("region"), option("endpoint"), config)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = [item.get("Key", "") for page in pages for item in page.get("Contents", [])]
-    return [s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys]
+def _s3_texts(place: S3Place, prefix: str, stack: str) -> list[str]:
+    with explained(f"{stack}: its locks in s3://{place.bucket}/{prefix} cannot be read"):
+        s3 = place.clients()("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=prefix)
+        texts: list[str] = []
+        for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
+            with suppress(s3.exceptions.NoSuchKey):  # its holder ended just now
+                texts.append(s3.get_object(Bucket=place.bucket, Key=key)["Body"].read().decode())
+        return texts

@@ -35,6 +35,10 @@ def answer(args: list[str]) -> int:
             (ROOT / "stacks" / f"{name}.json").write_text(sys.stdin.read())
         case ["stack", "output", "--json", "--stack", name, *_]:
             sys.stdout.write((ROOT / f"outputs.{name}.json").read_text())
+        case ["stack", "ls", *_]:
+            sys.stdout.write(json.dumps([{"name": path.stem} for path in (ROOT / "stacks").iterdir()]))
+        case ["whoami", *_] if (ROOT / "whoami.json").exists():
+            sys.stdout.write((ROOT / "whoami.json").read_text())
         case ["cancel", *_]:
             for lock in (ROOT / "backend").rglob("locks/**/*.json"):
                 lock.unlink()

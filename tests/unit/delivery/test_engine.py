@@ -152,7 +152,7 @@ def test_a_refusal_for_a_lock_names_the_stack(
         act(Engine(tmp_path))
     assert error.value.code is Exit.LOCKED
     assert str(error.value).startswith("dev is locked:\n")
-    assert str(error.value).endswith("pulumi cancel --yes dev")
+    assert str(error.value).endswith("pulumi cancel --yes dev && pavedpath stack repair dev")
 
 
 def test_the_root_is_found_from_below(project: Project) -> None:

@@ -14,6 +14,7 @@ from pavedpath_delivery.stack.lock import (
     Holder,
     Lock,
     judge,
+    locked_error,
     locks_in_message,
     process_started,
     read_locks,
@@ -108,6 +109,40 @@ def test_locks_of_an_s3_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     url = "s3://state/team?region=us-east-1&s3ForcePathStyle=true"
     assert read_locks(url, "shop", "dev", tmp_path) == [lock()]
     assert read_locks(url, "shop", "prod", tmp_path) == []
+
+
+S3_URL = "s3://state/team?region=us-east-1&s3ForcePathStyle=true"
+REFUSED_IN_S3 = (
+    "error: the stack is currently locked by 2 lock(s). Either wait for the other process(es) to end or delete the "
+    "lock file with `pulumi cancel`.\n"
+    "  s3://state/team/.pulumi/locks/organization/shop/dev/1.json?region=us-east-1&s3ForcePathStyle=true: "
+    "created by ann@build7 (pid 4242) at 2026-03-01T12:00:00Z\n"
+    "  s3://state/team/.pulumi/locks/organization/shop/dev/2.json?region=us-east-1&s3ForcePathStyle=true: "
+    "created by bob@build8 (pid 17) at 2026-03-01T12:00:01+01:00\n"
+)
+
+
+def test_the_engines_refusal_of_an_s3_stack_names_every_holder() -> None:
+    error = refused_for_lock("dev", REFUSED_IN_S3)
+    assert error is not None
+    assert "ann@build7, process 4242, since 2026-03-01 12:00:00 UTC" in str(error)
+    assert "bob@build8, process 17, since 2026-03-01 11:00:01 UTC" in str(error)
+
+
+@given(st.lists(st.sampled_from(Holder), min_size=1, max_size=3))
+def test_a_live_lock_is_never_to_be_cancelled(holders: list[Holder]) -> None:
+    text = str(locked_error("dev", [(lock(), holder) for holder in holders]))
+    assert ("pulumi cancel" in text) is (Holder.ALIVE not in holders)
+    assert ("Wait for it" in text) is (set(holders) != {Holder.DEAD})
+    assert ("Only if you know" in text) is (Holder.ELSEWHERE in holders and Holder.ALIVE not in holders)
+
+
+@mock_aws
+def test_a_bucket_that_is_not_there_is_said_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with pytest.raises(StackCommandError, match=r"does not exist[\s\S]*Fix: pavedpath state bootstrap"):
+        read_locks(S3_URL, "shop", "dev", tmp_path)
 
 
 def test_the_engines_refusal_names_who_holds_the_stack() -> None:
