@@ -104,7 +104,7 @@ class Lifecycle:
 def _changes(plan: dict[str, Any]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for step in plan["steps"]:
-        state = step.get("newState") or step.get("oldState") or {}
+        state: dict[str, Any] = step.get("newState") or step.get("oldState") or {}
         if step["op"] in ("same", "read", "discard-replaced", "create-replacement", "delete-replaced", "refresh"):
             continue
         if state.get("custom") and not state["type"].startswith("pulumi:"):

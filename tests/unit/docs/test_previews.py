@@ -1,0 +1,101 @@
+"""Previews of pull requests: which stacks, and with what rights."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / ".github" / "changed_stacks.py"
+STACKS = ["dev", "prod", "shared"]
+
+
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("changed_stacks", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def workflow() -> dict[Any, Any]:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / "preview.yml").read_text())
+
+
+class TestChangedStacks:
+    @pytest.mark.parametrize(
+        ("paths", "stacks"),
+        [
+            (["Pulumi.dev.yaml"], ["dev"]),
+            (["Pulumi.prod.yaml", "Pulumi.shared.yaml"], ["prod", "shared"]),
+            (["etc/helm_values/storefront/prod.secrets.yaml"], ["prod"]),
+            (["etc/helm_values/storefront/dev.yaml", "docs/index.md"], ["dev"]),
+            (["Pulumi.gone.yaml"], []),
+            (["README.md", "tests/unit/test_workspace.py", "components/CHANGELOG.md"], []),
+            (["components/pavedpath/vpc.py"], STACKS),
+            (["charts/web-service/values.yaml", "Pulumi.dev.yaml"], STACKS),
+            (["stacks/program.py"], STACKS),
+            (["Pulumi.yaml"], STACKS),
+            (["requirements.lock"], STACKS),
+            (["something/new"], STACKS),
+            ([".github/workflows/ci.yml"], []),
+            ([".github/workflows/preview.yml"], STACKS),
+            ([], []),
+        ],
+    )
+    def test_are_those_that_the_paths_are_of(self, paths: list[str], stacks: list[str]) -> None:
+        assert script().changed(paths, STACKS) == stacks
+
+    @given(st.lists(st.text()))
+    def test_are_known_ones_whatever_the_paths(self, paths: list[str]) -> None:
+        found = script().changed(paths, STACKS)
+        assert found == [stack for stack in STACKS if stack in found]
+
+    def test_are_printed_as_the_matrix_takes_them(self) -> None:
+        done = subprocess.run(
+            [sys.executable, SCRIPT], input="Pulumi.dev.yaml\n", capture_output=True, text=True, check=True
+        )
+        assert done.stdout == '["dev"]'
+        assert set(script().known_stacks()) == {"shared", "dev", "prod"}
+
+
+class TestWorkflow:
+    def test_gives_a_fork_nothing(self) -> None:
+        found = workflow()
+        triggers = found[True]  # YAML 1.1 reads the key `on` so
+        assert set(triggers) == {"pull_request"}
+        guard = "github.event.pull_request.head.repo.full_name == github.repository"
+        assert found["jobs"]["changed"]["if"] == guard
+        assert found["jobs"]["preview"]["needs"] == "changed"
+
+    def test_gives_rights_only_where_they_are_needed(self) -> None:
+        jobs = workflow()["jobs"]
+        assert workflow()["permissions"] == {}
+        assert {name: job["permissions"] for name, job in jobs.items()} == {
+            "changed": {"contents": "read"},
+            "preview": {"contents": "read", "id-token": "write", "pull-requests": "write"},
+            "gate": {},
+        }
+
+    def test_pins_every_action_by_commit(self) -> None:
+        used = [step["uses"] for job in workflow()["jobs"].values() for step in job["steps"] if "uses" in step]
+        assert used
+        assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each) for each in used)
+
+    def test_uses_the_pinned_engine(self) -> None:
+        (version,) = re.findall(r"pulumi-version: (\S+)", (ROOT / ".github/workflows/preview.yml").read_text())
+        assert version == tomllib.loads((ROOT / "toolchain/toolchain.toml").read_text())["package"]["pulumi"]["version"]
+
+    def test_its_gate_always_runs(self) -> None:
+        gate = workflow()["jobs"]["gate"]
+        assert gate["if"] == "always()"
+        assert set(gate["needs"]) == {"changed", "preview"}
