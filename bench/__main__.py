@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from pavedpath_sandbox.sandbox import Sandbox
 from rich.console import Console
 from rich.table import Table
+
+from bench import growth, registration
 
 ROOT = Path(__file__).resolve().parent.parent
 STACKS = ("shared", "dev")
@@ -34,6 +36,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def copy(destination: Path) -> Path:
     """Copy what the programs read, so that editing a value touches no file of the checkout."""
+    destination.mkdir(exist_ok=True)
     for name in ("stacks", "charts", "etc", "bench"):
         shutil.copytree(ROOT / name, destination / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.glob("Pulumi*.yaml"):
@@ -106,7 +109,13 @@ def measure(project: str) -> tuple[dict[str, float], list[float], float]:
 def overhead(project: Path, stack: str) -> float:
     """Return the seconds of a program without providers: interpreter, imports, registration under mocks."""
     command = [sys.executable, "-c", f"from bench.overhead import run; run({str(project)!r}, {stack!r})"]
-    return statistics.median(timed(lambda: subprocess.run(command, check=True, cwd=ROOT)) for _ in range(REPEATS))
+
+    def once() -> None:
+        done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{stack} of {project} failed:\n{done.stderr}")
+
+    return statistics.median(timed(once) for _ in range(REPEATS))
 
 
 def table(title: str, rows: list[tuple[str, float, str, float]]) -> Table:
@@ -116,6 +125,27 @@ def table(title: str, rows: list[tuple[str, float, str, float]]) -> Table:
         made.add_column(column, justify="left" if column in ("what", "baseline") else "right")
     for what, seconds, baseline, base in rows:
         made.add_row(what, f"{seconds:.2f}", baseline, f"{base:.2f}", f"{seconds / base:.2f}")
+    return made
+
+
+def registration_table(found: Mapping[str, tuple[int, float, float]]) -> Table:
+    """Build the table of what a resource costs through a component and through the SDK's own class."""
+    made = Table(title="Registration of one resource, milliseconds", title_justify="left")
+    for column in ("component", "resources", "through it", "through the SDK", "ratio"):
+        made.add_column(column, justify="left" if column == "component" else "right")
+    for name, (resources, ours, bare) in found.items():
+        made.add_row(name, str(resources), f"{ours:.2f}", f"{bare:.2f}", f"{ours / bare:.2f}")
+    return made
+
+
+def growth_table(found: Mapping[str, dict[int, float]]) -> Table:
+    """Build the table of what one more repository or application costs, for each step of growth."""
+    made = Table(title="Growth of the program without providers", title_justify="left")
+    for column in ("what", "from", "to", "seconds then", "milliseconds each"):
+        made.add_column(column, justify="left" if column == "what" else "right")
+    for what, times in found.items():
+        for small, large, each in growth.steps(times):
+            made.add_row(what, str(small), str(large), f"{times[large]:.2f}", f"{each:.1f}")
     return made
 
 
@@ -136,13 +166,20 @@ def main() -> None:
             )
             for stack in STACKS
         ]
+    with console.status("registration, and growth"):
+        registered = registration.measure()
+        with tempfile.TemporaryDirectory(prefix="pavedpath-bench-") as directory:
+            grown = {what: growth.seconds(copy(Path(directory) / what), what, overhead) for what in growth.SIZES}
     console.print(
         table("Sandbox", [("cold start, all parts together", whole, "sum of its parts' own times", sum(parts))])
     )
     console.print(table("Stacks shared and dev", [(k, ours[k], "written by hand", by_hand[k]) for k in ours]))
     console.print(table("Overhead", rows))
+    console.print(registration_table(registered))
+    console.print(growth_table(grown))
     if len(sys.argv) > 1:
         numbers = {"sandbox": {"cold": whole, "parts": parts}, "program": ours, "by hand": by_hand, "overhead": rows}
+        numbers |= {"registration": registered, "growth": grown}
         Path(sys.argv[1]).write_text(json.dumps(numbers, indent=2) + "\n")
 
 

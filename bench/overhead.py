@@ -41,7 +41,7 @@ def _stand_ins(scratch: Path) -> None:
     sops.chmod(0o755)
     decrypt = SopsFile.decrypt
 
-    def with_its_own_key(self: SopsFile, key_arn: str) -> dict[str, object]:  # noqa: ARG001  # the name is the method's
+    def with_its_own_key(self: SopsFile, *key_arns: str) -> dict[str, object]:  # noqa: ARG001  # the name is the method's
         return decrypt(self, self.key_arns[0])
 
     # The mocks' key is not the one of the committed file; everything else of the decryption stays in the measurement.
