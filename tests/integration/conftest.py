@@ -46,10 +46,20 @@ class World:
 
     directory: Path
     sandbox: Sandbox
+    named: str = "dev"
+    """Environment whose account and cluster the variables point to."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return self.sandbox.environment(self.named)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {**os.environ, **self.sandbox.environment(), "COLUMNS": "100"}
+        return {**os.environ, **self.variables, "COLUMNS": "100"}
+
+    def seen_from(self, environment: str) -> "World":
+        """Return the same world with another environment's account and cluster."""
+        return World(self.directory, self.sandbox, environment)
 
     def popen(self, *command: str, **options: Any) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -96,13 +106,13 @@ class World:
         target.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def aws(self, service: str) -> Any:
-        environment = self.sandbox.environment()
+        environment = self.variables
         return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportCallIssue, reportUnknownVariableType]  # the service is named at run time
             service,  # pyright: ignore[reportArgumentType]  # the service is named at run time
             endpoint_url=environment["AWS_ENDPOINT_URL"],
             region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         )
 
     def github(self) -> httpx.Client:
@@ -115,7 +125,7 @@ class World:
 
     def kubernetes(self, kubeconfig: str | None = None) -> httpx.Client:
         """Return a client of the cluster, by default as its administrator."""
-        text = kubeconfig or Path(self.sandbox.environment()["KUBECONFIG"].split(os.pathsep)[0]).read_text()
+        text = kubeconfig or Path(self.variables["KUBECONFIG"].split(os.pathsep)[0]).read_text()
         return kubernetes_client(text, self.directory)
 
 
@@ -144,7 +154,7 @@ def kubernetes_client(kubeconfig: str, scratch: Path) -> httpx.Client:
     return httpx.Client(base_url=cluster["server"], verify=context, headers=headers, timeout=30)
 
 
-def make_world(directory: Path) -> World:
+def make_world(directory: Path, clusters: tuple[str, ...] = ("dev",)) -> World:
     directory.mkdir(parents=True, exist_ok=True)
     for name in PROGRAM:
         source = ROOT / name
@@ -153,7 +163,7 @@ def make_world(directory: Path) -> World:
         else:
             shutil.copy(source, directory / name)
     (directory / ".venv").symlink_to(ROOT / ".venv")
-    return World(directory, Sandbox(directory / ".sandbox"))
+    return World(directory, Sandbox(directory / ".sandbox", clusters=clusters))
 
 
 @pytest.fixture(scope="module")

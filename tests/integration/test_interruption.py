@@ -79,7 +79,7 @@ def test_kill_9_of_the_engine_in_the_middle(world: World, reached: int) -> None:
     assert process.returncode != 0, printed
     world.stack("up", "shared", "dev")
     assert world.preview("shared", "dev") == {"shared": [], "dev": []}
-    assert orphans(world) == {"vpcs": 1, "subnets": 9, "addresses": 1, "keys": 1}
+    assert orphans(world) == {"vpcs": 1, "subnets": 9, "addresses": 1, "keys": 2}
 
 
 def test_kill_9_of_the_engine_while_it_talks_to_github(world: World) -> None:
@@ -103,4 +103,4 @@ def test_ctrl_c_stops_in_order_and_the_next_up_finishes(world: World) -> None:
     assert process.returncode == 130, printed
     world.stack("up", "dev")
     assert world.preview("dev") == {"dev": []}
-    assert orphans(world) == {"vpcs": 1, "subnets": 9, "addresses": 1, "keys": 1}
+    assert orphans(world) == {"vpcs": 1, "subnets": 9, "addresses": 1, "keys": 2}
