@@ -401,7 +401,7 @@ class DeploymentAlerts(Component):
             metadata={
                 "name": f"deployments-{parsed.environment}".lower().replace("_", "-"),
                 "namespace": parsed.rule_namespace,
-                "labels": parsed.rule_labels,
+                "labels": parsed.rule_labels or None,
             },
             spec={
                 "groups": rule_groups(parsed.environment, parsed.namespaces, parsed.after_minutes, parsed.runbook_url)
