@@ -351,9 +351,11 @@ class DeploymentAlerts(Component):
     def _topic(self, name: str, parsed: _DeploymentAlerts) -> pulumi.Output[str]:
         physical = f"{parsed.environment}-deployment-alerts"
         description = f"Encrypts the alerts of {parsed.environment}"
-        key = aws.kms.Key(name, description=description, enable_key_rotation=True, opts=self.child())
-        aws.kms.Alias(name, name=f"alias/{physical}", target_key_id=key.key_id, opts=self.child())
-        policy = aws.kms.KeyPolicy(name, key_id=key.key_id, policy=key.arn.apply(key_policy), opts=self.child())
+        # Not its own name alone: a stack's keys are told apart by it, and the SOPS key may well have that one.
+        own = f"{name}-alerts"
+        key = aws.kms.Key(own, description=description, enable_key_rotation=True, opts=self.child())
+        aws.kms.Alias(own, name=f"alias/{physical}", target_key_id=key.key_id, opts=self.child())
+        policy = aws.kms.KeyPolicy(own, key_id=key.key_id, policy=key.arn.apply(key_policy), opts=self.child())
         topic = aws.sns.Topic(name, name=physical, kms_master_key_id=key.arn, opts=self.child(depends_on=[policy]))
         aws.sns.TopicPolicy(name, arn=topic.arn, policy=topic.arn.apply(topic_policy), opts=self.child())
         for address in dict.fromkeys(parsed.emails):

@@ -52,8 +52,11 @@ class TestUp:
     def test_ends_with_a_summary_that_fits_a_screen(self, world: World, deployed: str) -> None:
         summary = world.stack("summary", "shared", "dev")
         assert len(summary.splitlines()) <= 24
-        for part in ("network", "vpc-", "arn:aws:kms:us-east-1", "storefront", "deployed"):
+        for part in ("network", "10.10.0.0/16", "alias/pavedpath-dev-sops", "storefront", "deployed"):
             assert part in summary
+        everything = world.stack("summary", "--all", "shared", "dev")
+        for part in ("vpc-", "arn:aws:kms:us-east-1", "dev-DeploymentFailed", "oci://"):
+            assert part in everything
         assert "using pulumi-" not in deployed
 
     def test_the_network_spans_three_zones(self, world: World) -> None:

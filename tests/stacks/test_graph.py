@@ -102,3 +102,11 @@ def test_a_repository_that_shared_does_not_make(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_stack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG", "{}")
     assert "is not one of this program's: shared, dev, prod" in refused(lambda: run(program.main, "staging", ANSWERS))
+
+
+@pytest.mark.parametrize("stack", sorted(MODELS))
+def test_no_two_tagged_resources_of_a_type_share_a_name(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repair tells by the tag Name, which is the logical name, what an interrupted creation left behind."""
+    tagged = [node for node in deploy(stack, monkeypatch).nodes.values() if "tags" in node.inputs]
+    found = [(node.type_, node.name) for node in tagged]
+    assert sorted(found) == sorted(set(found))
