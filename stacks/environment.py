@@ -33,6 +33,7 @@ from .environment_arguments import (
     image_args,
     key_args,
     namespace_args,
+    provider_args,
     vpc_args,
 )
 from .identity import Identity, require
@@ -45,7 +46,7 @@ PROGRAM = ROOT / "stacks"
 class _Registries:
     """What delivery needs of the registries of images and charts."""
 
-    repository_arns: pulumi.Output[Sequence[str]]
+    arns: Mapping[str, pulumi.Output[str]]
     variables: Mapping[str, pulumi.Output[str]]
 
 
@@ -97,19 +98,24 @@ def _network(settings: EnvironmentSettings, environment: str) -> None:
 def _registries(settings: EnvironmentSettings, environment: str) -> _Registries:
     images = ImageRegistry(environment, image_args(settings), opts=_stateful(settings))
     pulumi.export("images", images.repository_urls)
+    arns = _by_name(settings.images.repositories, images.repository_arns)
     host = images.repository_urls.apply(lambda urls: next(iter(urls.values())).split("/")[0])
     if not settings.images.charts:
-        return _Registries(images.repository_arns, {"IMAGE_REGISTRY": host})
+        return _Registries(arns, {"IMAGE_REGISTRY": host})
     charts = ChartRegistry(environment, chart_args(settings), opts=_stateful(settings))
     pulumi.export("charts", {"url": charts.url})
-    arns = pulumi.Output.all(images.repository_arns, charts.repository_arns).apply(lambda known: [*known[0], *known[1]])
+    arns |= _by_name(settings.images.charts, charts.repository_arns)
     return _Registries(arns, {"IMAGE_REGISTRY": host, **charts.workflow_variables()})
+
+
+def _by_name(names: Sequence[str], arns: pulumi.Output[Sequence[str]]) -> dict[str, pulumi.Output[str]]:
+    return {name: arns.apply(lambda known, index=index: known[index]) for index, name in enumerate(names)}
 
 
 def _roles(
     settings: EnvironmentSettings, environment: str, shared: SharedOutputs, registries: _Registries
 ) -> dict[str, DeployRole]:
-    provider = GithubOidcProvider(environment)
+    provider = GithubOidcProvider(environment, provider_args(settings))
     return {
         name: DeployRole(
             f"{environment}-{name}",
@@ -120,10 +126,10 @@ def _roles(
                 "repository": name,
                 "repository_id": shared.repository_id(name),
                 "environment": environment,
-                "push_repository_arns": registries.repository_arns,
+                "push_repository_arns": [registries.arns[each] for each in deployment.pushes],
             },
         )
-        for name in settings.deployments
+        for name, deployment in settings.deployments.items()
     }
 
 
@@ -146,7 +152,7 @@ def _watch(settings: EnvironmentSettings, environment: str) -> None:
         alerts = DeploymentAlerts(environment, alerts_args(settings, environment))
         pulumi.export("alerts", {"topic": alerts.topic_arn, "alarms": alerts.alarm_names})
     if settings.watch.monthly_usd is not None:
-        Budget(environment, budget_args(settings, environment))
+        Budget(environment, budget_args(settings))
         pulumi.export("budget", {"monthly": f"{settings.watch.monthly_usd:g} USD"})
 
 

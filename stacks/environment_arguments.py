@@ -14,6 +14,8 @@ from pavedpath import (
     ChartRegistryArgs,
     DeploymentAlerts,
     DeploymentAlertsArgs,
+    GithubOidcProvider,
+    GithubOidcProviderArgs,
     ImageRegistry,
     ImageRegistryArgs,
     Namespace,
@@ -38,7 +40,15 @@ def mistakes(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
     yield from mistakes_at("images", ImageRegistry.check(image_args(settings)))
     if settings.images.charts:
         yield from mistakes_at("images", ChartRegistry.check(chart_args(settings)))
-    for name in settings.deployments:
+    if settings.github_oidc_provider is not None:
+        yield from mistakes_at("github_oidc_provider", GithubOidcProvider.check(provider_args(settings)))
+    kept = {*settings.images.repositories, *settings.images.charts}
+    for name, deployment in settings.deployments.items():
+        for unknown in sorted(set(deployment.pushes) - kept):
+            yield (
+                f"{PROJECT}:deployments.{name}.pushes = {unknown}: no registry here keeps it. Fix: add it to"
+                f" {PROJECT}:images, or name one of: {', '.join(sorted(kept))}"
+            )
         args = environment_args(name, environment, settings)
         yield from mistakes_at(f"deployments.{name}", RepositoryEnvironment.check(args))
     for name in settings.applications:
@@ -48,7 +58,7 @@ def mistakes(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
     if settings.watch.alerting:
         yield from mistakes_at("watch", DeploymentAlerts.check(alerts_args(settings, environment)))
     if settings.watch.monthly_usd is not None:
-        yield from mistakes_at("watch", Budget.check(budget_args(settings, environment)))
+        yield from mistakes_at("watch", Budget.check(budget_args(settings)))
 
 
 def vpc_args(settings: EnvironmentSettings) -> VpcArgs:
@@ -83,6 +93,11 @@ def key_args(settings: EnvironmentSettings, environment: str, roles: Iterable[pu
         # The key's policy is what grants: a statement in the roles would only name the key a second time.
         "decrypters": [*secrets.decrypters, *roles],
     }
+
+
+def provider_args(settings: EnvironmentSettings) -> GithubOidcProviderArgs:
+    """Return the arguments of the account's OIDC provider for GitHub."""
+    return {"existing_arn": settings.github_oidc_provider} if settings.github_oidc_provider else {}
 
 
 def image_args(settings: EnvironmentSettings) -> ImageRegistryArgs:
@@ -130,8 +145,9 @@ def environment_args(repository: str, environment: str, settings: EnvironmentSet
 
 def namespace_args(application: str, settings: EnvironmentSettings, server: str) -> NamespaceArgs:
     """Return the arguments of an application's namespace."""
-    args: NamespaceArgs = {"name": application, "server": server}
-    if quota := settings.applications[application].quota:
+    stated = settings.applications[application]
+    args: NamespaceArgs = {"name": application, "server": server, "ingress_namespaces": stated.ingress_namespaces}
+    if quota := stated.quota:
         args["quota"] = {"cpu": quota.cpu, "memory": quota.memory, "pods": quota.pods}
     return args
 
@@ -153,7 +169,7 @@ def alerts_args(settings: EnvironmentSettings, environment: str) -> DeploymentAl
     return args
 
 
-def budget_args(settings: EnvironmentSettings, environment: str) -> BudgetArgs:
-    """Return the arguments of the environment's budget."""
+def budget_args(settings: EnvironmentSettings) -> BudgetArgs:
+    """Return the arguments of the environment's budget: of its whole account, which is nobody else's."""
     watch = settings.watch
-    return {"monthly_usd": watch.monthly_usd or 0, "emails": watch.emails, "environment": environment}
+    return {"monthly_usd": watch.monthly_usd or 0, "emails": watch.emails}

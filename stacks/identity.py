@@ -59,8 +59,16 @@ def read_identities(root: Path) -> dict[str, Identity]:
     return found
 
 
-def conflicts(identities: Mapping[str, Identity]) -> Iterator[str]:
-    """Yield what two environments claim at the same time: an account, a cluster, addresses."""
+def conflicts(environment: str, identities: Mapping[str, Identity]) -> Iterator[str]:
+    """Yield what two environments claim at the same time, an account, a cluster, addresses, and a missing region.
+
+    Args:
+        environment: the stack whose settings are looked at.
+        identities: what each environment's file states.
+    """
+    if not identities[environment].region:
+        # Without it the provider takes the region of the shell, which may be another environment's.
+        yield "aws:region: it is required and not given. Fix: add it"
     for (one, first), (other, second) in itertools.combinations(identities.items(), 2):
         for key in ("account", "cluster"):
             shared = getattr(first, key)

@@ -50,7 +50,7 @@ def _environment(stack: str) -> None:
         config,
         secret_keys,
         lambda parsed: mistakes(parsed, stack),
-        conflicts(identities),
+        conflicts(stack, identities),
     )
     _tag(stack, settings.owner)
     deploy(settings, stack, identities)

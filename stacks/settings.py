@@ -139,6 +139,9 @@ class ImagesSettings(_Model):
 class DeploymentSettings(_Model):
     """How one repository deploys to this environment."""
 
+    pushes: tuple[ImageStr, ...] = ()
+    """Names below `images` of the repositories and charts that its jobs push to, and pull from."""
+
     visibility: Visibility = Visibility.PRIVATE
     """Who sees the repository, which decides what the organisation's plan allows."""
     approval: Approval = Approval.NONE
@@ -181,6 +184,8 @@ class ApplicationSettings(_Model):
     """Whether etc/helm_values/<application>/<environment>.secrets.yaml belongs to it."""
     quota: QuotaSettings | None = None
     """Limit of the namespace."""
+    ingress_namespaces: tuple[str, ...] = ()
+    """Namespaces whose pods may connect to it, such as the ingress controller's and Prometheus's; no other may."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
     """Seconds that a revision may take to become ready before it is rolled back."""
 
@@ -227,6 +232,9 @@ class SharedSettings(_Model):
     """GitHub organisation."""
     plan: Plan
     """The organisation's GitHub plan: what it cannot do is a mistake here, not at deployment."""
+    deploying_app: Annotated[int, Field(ge=1)] | None = None
+    """Id of the GitHub App that runs `pulumi up`, where it is no owner of the organisation: rulesets let it write the
+    managed files, and protected tags may be its own."""
     protect: bool = True
     """Whether repositories can be deleted only after this was set to false and deployed."""
     teams: Mapping[SlugStr, TeamSettings] = {}
@@ -248,6 +256,8 @@ class EnvironmentSettings(_Model):
     """Id of the AWS account, no other environment's; credentials of another one stop the stack."""
     cluster: Annotated[str, Field(min_length=1)]
     """Name of the cluster in the kubeconfig, no other environment's; another one stops the stack."""
+    github_oidc_provider: str | None = None
+    """ARN of the account's OIDC provider for GitHub, if it has one already; an account can have only one."""
     protect: bool = True
     """Whether what holds data (keys, registries, namespaces) can be deleted only after this was set to false."""
     network: NetworkSettings

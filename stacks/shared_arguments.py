@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pulumi
 from pavedpath import ActorKind, Repository, RepositoryArgs, Team, TeamArgs
+from pavedpath.rulesets import BypassActorArgs
 
 from .parsing import mistakes_at
 from .settings import PROJECT, SharedSettings
@@ -63,7 +64,11 @@ def repository_args(name: str, settings: SharedSettings, slugs: Mapping[str, pul
         },
         "checks": repository.checks,
     }
+    deployers: list[BypassActorArgs] = [{"kind": ActorKind.ORGANIZATION_ADMIN}]
+    if settings.deploying_app is not None:
+        deployers.append({"kind": ActorKind.INTEGRATION, "id": settings.deploying_app})
+    args["bypass"] = deployers
     if repository.protected_tags:
         args["protected_tags"] = repository.protected_tags
-        args["tag_creators"] = [{"kind": ActorKind.ORGANIZATION_ADMIN}]
+        args["tag_creators"] = deployers
     return args

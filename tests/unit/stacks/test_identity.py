@@ -16,7 +16,7 @@ def test_the_committed_environments_share_nothing() -> None:
     identities = read_identities(ROOT)
     assert set(identities) == set(ENVIRONMENTS)
     assert all(all(vars(identity).values()) for identity in identities.values())
-    assert list(conflicts(identities)) == []
+    assert list(conflicts("dev", identities)) == []
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,17 @@ def test_the_committed_environments_share_nothing() -> None:
     ],
 )
 def test_what_two_environments_claim_is_a_mistake(prod: Identity, parts: list[str]) -> None:
-    (message,) = conflicts({"dev": DEV, "prod": prod})
+    (message,) = conflicts("dev", {"dev": DEV, "prod": prod})
     for part in (*parts, "Fix: "):
         assert part in message
+
+
+def test_a_stack_without_a_region_would_go_where_the_shell_says() -> None:
+    nowhere = Identity(DEV.account, "", DEV.cluster, DEV.cidr)
+    assert list(conflicts("dev", {"dev": nowhere, "prod": PROD})) == [
+        "aws:region: it is required and not given. Fix: add it"
+    ]
+    assert list(conflicts("prod", {"dev": nowhere, "prod": PROD})) == []
 
 
 def test_its_own_account_and_cluster_pass() -> None:
@@ -56,7 +64,7 @@ def test_another_ones_is_refused_and_the_message_says_whose(key: str, found: str
 @given(st.dictionaries(st.sampled_from(["pavedpath:network", "pavedpath:account", "aws:region"]), st.text()))
 def test_rubbish_states_nothing_or_text(config: dict[str, str]) -> None:
     assert all(isinstance(value, str) for value in vars(identity_of(config)).values())
-    list(conflicts({"dev": identity_of(config), "prod": PROD}))
+    list(conflicts("dev", {"dev": identity_of(config), "prod": PROD}))
 
 
 @given(st.text())
