@@ -135,8 +135,9 @@ def _s3(
         region = str(s3.meta.region_name or "")
         if not region or region == "aws-global":
             raise StackCommandError(f"{url}: no region. Fix: add ?region=us-east-1, or set AWS_REGION.", Exit.USAGE)
-        account = str(clients("sts").get_caller_identity()["Account"])
-        team = project.team(account)
+        caller = clients("sts").get_caller_identity()
+        account, partition = str(caller["Account"]), str(caller["Arn"]).split(":")[1]
+        team = project.team(account, partition)
         # Looked at first: what cannot be ours must not leave a key behind.
         bucket, log_bucket = (Bucket(s3, name, region, account) for name in (place.bucket, logs))
         bucket.check_free(project.name)
@@ -148,7 +149,7 @@ def _s3(
             [
                 *log_bucket.closed(),
                 log_bucket.encrypted(None),
-                log_bucket.guarded(policies.log_bucket_statements(logs, place.bucket, account)),
+                log_bucket.guarded(policies.log_bucket_statements(logs, place.bucket, team)),
                 log_bucket.expiring(log_rules(wishes.log_days)),
                 log_bucket.tagged({**tags, "Name": logs}),
             ],
@@ -168,7 +169,7 @@ def _s3(
                 bucket.tagged({**tags, "Name": place.bucket}),
             ],
         )
-    alias_arn = f"arn:aws:kms:{region}:{account}:{alias}"
+    alias_arn = f"arn:{partition}:kms:{region}:{account}:{alias}"
     names = stacks or list(project.stacks)
     providers = {stack: provider_url(alias_arn, region, place.profile, project.name, stack) for stack in names}
     for stack in stacks:

@@ -105,8 +105,8 @@ def provider_for(engine: Engine, stack: str) -> str:
             raise StackCommandError(
                 f"{stack}: there is no key {alias}. Fix: pavedpath state bootstrap; or --secrets-provider."
             ) from error
-    region, account = arn.split(":")[3:5]
-    return provider_url(f"arn:aws:kms:{region}:{account}:{alias}", region, place.profile, project.name, stack)
+    partition, _, region, account = arn.split(":")[1:5]
+    return provider_url(f"arn:{partition}:kms:{region}:{account}:{alias}", region, place.profile, project.name, stack)
 
 
 def _check_quiet(source: Engine, stack: str, url: str, export: Json) -> None:

@@ -16,6 +16,8 @@ _OURS = "Pavedpath"
 _WRITES = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
 # What belongs to a checkpoint: plain or compressed, its `.bak` copy, the tags of its stack.
 _CHECKPOINT = (".json", ".json.*", ".pulumi-tags")
+# What a reference to a stack reads; not the `.bak` copy, which may hold what the stack has since dropped.
+_STATE = (".json", ".json.gz", ".json.zst")
 
 
 @dataclass(frozen=True)
@@ -26,31 +28,37 @@ class Team:
         project: the Pulumi project's name.
         account: the AWS account that owns bucket and key.
         accounts: other accounts, and the stacks that each of them runs.
-        common: stacks of no account of their own, which every account may read.
+        common: stacks of no account of their own, which every account may read, secrets included.
+        partition: the AWS partition that all of the accounts are in.
     """
 
     project: str
     account: str
     accounts: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     common: Sequence[str] = ()
+    partition: str = "aws"
 
     @property
     def principals(self) -> list[str]:
         """The other accounts, as policies name them."""
-        return [_root(account) for account in sorted(self.accounts)]
+        return [self.root(account) for account in sorted(self.accounts)]
+
+    def root(self, account: str) -> str:
+        """One account, as policies name it."""
+        return f"arn:{self.partition}:iam::{account}:root"
+
+    def bucket(self, name: str) -> str:
+        """A bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{name}"
 
 
-def _root(account: str) -> str:
-    return f"arn:aws:iam::{account}:root"
-
-
-def _tls_only(bucket: str) -> Statement:
+def _tls_only(bucket_arn: str) -> Statement:
     return {
         "Sid": f"{_OURS}TlsOnly",
         "Effect": "Deny",
         "Principal": {"AWS": "*"},
         "Action": "s3:*",
-        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "Resource": [bucket_arn, f"{bucket_arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
 
@@ -61,6 +69,7 @@ def bucket_statements(bucket: str, prefix: str, key_arn: str, team: Team) -> lis
     A write that names no encryption gets the bucket's own, which is the key: Pulumi's writes name none. So what is
     refused is a write that asks for another.
     """
+    arn = team.bucket(bucket)
 
     def deny_other(sid: str, header: str, wanted: str) -> Statement:
         condition = {"Null": {header: "false"}, "StringNotEquals": {header: wanted}}
@@ -69,27 +78,27 @@ def bucket_statements(bucket: str, prefix: str, key_arn: str, team: Team) -> lis
             "Effect": "Deny",
             "Principal": {"AWS": "*"},
             "Action": "s3:PutObject",
-            "Resource": f"arn:aws:s3:::{bucket}/*",
+            "Resource": f"{arn}/*",
             "Condition": condition,
         }
 
     statements = [
-        _tls_only(bucket),
+        _tls_only(arn),
         deny_other(f"{_OURS}KmsOnly", "s3:x-amz-server-side-encryption", "aws:kms"),
         deny_other(f"{_OURS}ThisKeyOnly", "s3:x-amz-server-side-encryption-aws-kms-key-id", key_arn),
     ]
     if not team.accounts:
         return statements
-    root = f"arn:aws:s3:::{bucket}/{prefix}.pulumi"
-    read = [f"{root}/*.yaml", *(f"{root}/stacks/{team.project}/{s}{end}" for s in team.common for end in _CHECKPOINT)]
+    root = f"{arn}/{prefix}.pulumi"
+    read = [f"{root}/meta.yaml", *(f"{root}/stacks/{team.project}/{s}{end}" for s in team.common for end in _STATE)]
     everyone = {"AWS": team.principals}
     statements += [
-        _allow(f"{_OURS}List", everyone, ["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"]),
+        _allow(f"{_OURS}List", everyone, ["s3:ListBucket"], [arn]),
         _allow(f"{_OURS}Read", everyone, ["s3:GetObject"], read),
     ]
     for account, stacks in sorted(team.accounts.items()):
         own = [path for stack in stacks for path in _paths(root, team.project, stack)]
-        statements.append(_allow(f"{_OURS}Stacks{account}", {"AWS": _root(account)}, _WRITES, own))
+        statements.append(_allow(f"{_OURS}Stacks{account}", {"AWS": team.root(account)}, _WRITES, own))
     return statements
 
 
@@ -101,36 +110,45 @@ def _paths(root: str, project: str, stack: str) -> list[str]:
     ]
 
 
-def log_bucket_statements(bucket: str, source: str, account: str) -> list[Statement]:
+def log_bucket_statements(bucket: str, source: str, team: Team) -> list[Statement]:
     """Return what the log bucket's policy says: TLS only, and S3 may deliver the logs of `source`."""
     delivery = _allow(
         f"{_OURS}LogDelivery",
         {"Service": "logging.s3.amazonaws.com"},
         ["s3:PutObject"],
-        [f"arn:aws:s3:::{bucket}/*"],
+        [f"{team.bucket(bucket)}/*"],
     )
-    origin = {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{source}"}, "StringEquals": {"aws:SourceAccount": account}}
-    return [_tls_only(bucket), {**delivery, "Condition": origin}]
+    origin = {
+        "ArnLike": {"aws:SourceArn": team.bucket(source)},
+        "StringEquals": {"aws:SourceAccount": team.account},
+    }
+    return [_tls_only(team.bucket(bucket)), {**delivery, "Condition": origin}]
 
 
 def key_statements(region: str, team: Team) -> list[Statement]:
-    """Return what the key's policy says: the owner's IAM decides; another account, its stacks' secrets alone.
+    """Return what the key's policy says: the owner's IAM decides; another account, the secrets of its own stacks.
 
-    What separates the stacks is the encryption context, which Pulumi takes from the provider's address.
+    What separates the stacks is the encryption context, which Pulumi takes from the provider's address. Those of the
+    common stacks everybody may decrypt: the engine decrypts a stack's data key before it reads any output of it, so
+    without that no environment could refer to them (`DeserializeStackOutputs` of pulumi's `pkg/resource/stack`).
     """
-    statements = [_allow(f"{_OURS}Owner", {"AWS": _root(team.account)}, ["kms:*"], ["*"])]
+
+    def secrets(sid: str, principals: Sequence[str], actions: Sequence[str], stacks: Sequence[str]) -> Statement:
+        context = {"kms:EncryptionContext:project": team.project, "kms:EncryptionContext:stack": sorted(stacks)}
+        return {**_allow(sid, {"AWS": principals}, actions, ["*"]), "Condition": {"StringEquals": context}}
+
+    statements = [_allow(f"{_OURS}Owner", {"AWS": team.root(team.account)}, ["kms:*"], ["*"])]
     if not team.accounts:
         return statements
     objects = _allow(f"{_OURS}Objects", {"AWS": team.principals}, ["kms:Decrypt", "kms:GenerateDataKey"], ["*"])
     statements.append({**objects, "Condition": {"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}}})
-    for account, stacks in sorted(team.accounts.items()):
-        sid = f"{_OURS}Secrets{account}"
-        secrets = _allow(sid, {"AWS": _root(account)}, ["kms:Decrypt", "kms:Encrypt"], ["*"])
-        context = {
-            "kms:EncryptionContext:project": team.project,
-            "kms:EncryptionContext:stack": sorted(stacks),
-        }
-        statements.append({**secrets, "Condition": {"StringEquals": context}})
+    if team.common:
+        statements.append(secrets(f"{_OURS}CommonSecrets", team.principals, ["kms:Decrypt"], team.common))
+    both = ["kms:Decrypt", "kms:Encrypt"]
+    statements += [
+        secrets(f"{_OURS}Secrets{account}", [team.root(account)], both, stacks)
+        for account, stacks in sorted(team.accounts.items())
+    ]
     return statements
 
 

@@ -58,7 +58,7 @@ class ProjectFiles:
         owners = {self.setting(stack, "owner") for stack in self.stacks} - {""}
         return owners.pop() if len(owners) == 1 else ""
 
-    def team(self, account: str) -> Team:
+    def team(self, account: str, partition: str = "aws") -> Team:
         """Return whose state it is, seen from the account that holds it; stacks state theirs as `<project>:account`."""
         accounts: dict[str, list[str]] = {}
         common: list[str] = []
@@ -67,7 +67,7 @@ class ProjectFiles:
                 common.append(stack)
             elif own != account:
                 accounts.setdefault(own, []).append(stack)
-        return Team(self.name, account, accounts, common)
+        return Team(self.name, account, accounts, common, partition)
 
     def provider(self, stack: str) -> str:
         """Return the secrets provider that the stack's file names; empty if none."""

@@ -253,9 +253,29 @@ def test_another_accounts_stacks_get_their_own_and_no_more(aws: None, root: Path
     assert any(path.endswith("/stacks/shop/shared.json") for path in statements["PavedpathRead"]["Resource"])
     key = client("kms").describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"]
     policy = json.loads(client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"])
-    secrets = next(each for each in policy["Statement"] if each["Sid"] == f"PavedpathSecrets{OTHER}")
-    context = secrets["Condition"]["StringEquals"]
-    assert context == {"kms:EncryptionContext:project": "shop", "kms:EncryptionContext:stack": ["prod"]}
+    keys = {each["Sid"]: each for each in policy["Statement"]}
+    for sid, stack, actions in (
+        (f"PavedpathSecrets{OTHER}", "prod", ["kms:Decrypt", "kms:Encrypt"]),
+        ("PavedpathCommonSecrets", "shared", ["kms:Decrypt"]),
+    ):
+        context = {"kms:EncryptionContext:project": "shop", "kms:EncryptionContext:stack": [stack]}
+        assert keys[sid]["Condition"]["StringEquals"] == context
+        assert keys[sid]["Principal"] == {"AWS": [f"arn:aws:iam::{OTHER}:root"]}
+        assert keys[sid]["Action"] == actions
+
+
+def test_the_partition_is_the_callers(aws: None, root: Path) -> None:
+    url = URL.replace("eu-west-1", "us-gov-west-1")
+    (root / "Pulumi.yaml").write_text(f"name: shop\nruntime: python\nbackend: {{url: '{url}'}}\n")
+    place = S3Place.parse(url)
+    assert place is not None
+    clients = place.clients()
+    done = bootstrap(Engine(root, {}), Wishes(), [], print, clients=clients)
+    assert done.providers["prod"].startswith(f"awskms:///arn:aws-us-gov:kms:us-gov-west-1:{ACCOUNT}:{ALIAS}?")
+    s3, key = clients("s3"), clients("kms").describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"]
+    said = [s3.get_bucket_policy(Bucket=name)["Policy"] for name in (BUCKET, f"{BUCKET}-logs")]
+    said.append(clients("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+    assert all("arn:aws-us-gov:" in policy and "arn:aws:" not in policy for policy in said)
 
 
 def test_each_stack_has_a_provider_address_of_its_own(aws: None, root: Path) -> None:

@@ -1,10 +1,8 @@
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pavedpath_delivery.state import policies
 from pavedpath_delivery.state.checkpoint import comparable, differences, facts, faults, has_plain_secrets
 from pavedpath_delivery.state.project import fill_in_provider
 
@@ -89,49 +87,3 @@ def test_a_provider_takes_the_place_of_another_and_of_nothing_else(lines: list[s
         "encryptedkey: abc",
     ]
     assert fill_in_provider(filled, "awskms://k", "abc") == filled
-
-
-TEAM = policies.Team("shop", "111111111111", {"222222222222": ["prod"], "333333333333": ["dev"]}, ["shared"])
-
-
-def test_no_accounts_stacks_are_anothers() -> None:
-    statements = {str(each["Sid"]): each for each in policies.bucket_statements("b", "team/", "arn:key", TEAM)}
-    writers = {sid: each for sid, each in statements.items() if each["Effect"] == "Allow" and "Put" in str(each)}
-    assert set(writers) == {"PavedpathStacks222222222222", "PavedpathStacks333333333333"}
-    assert all("/shop/prod" in path for path in writers["PavedpathStacks222222222222"]["Resource"])
-    assert not any("dev" in path for path in writers["PavedpathStacks222222222222"]["Resource"])
-    keys = {str(each["Sid"]): each for each in policies.key_statements("us-east-1", TEAM)}
-    context = keys["PavedpathSecrets333333333333"]["Condition"]["StringEquals"]
-    assert context["kms:EncryptionContext:stack"] == ["dev"]
-
-
-def test_a_write_that_names_no_encryption_is_allowed() -> None:
-    """Pulumi's own writes name none: the bucket's default is then the key."""
-    denials = [
-        each for each in policies.bucket_statements("b", "", "arn:key", TEAM) if each["Action"] == "s3:PutObject"
-    ]
-    assert denials
-    for each in denials:
-        ((header, absent),) = each["Condition"]["Null"].items()
-        assert absent == "false", "it applies only where the header is sent"
-        assert header in each["Condition"]["StringNotEquals"]
-
-
-statement = st.fixed_dictionaries({"Sid": st.sampled_from(["Audit", "PavedpathOld", ""]), "Effect": st.just("Allow")})
-
-
-@given(st.lists(statement, max_size=4))
-def test_merging_is_done_once(existing: list[dict[str, Any]]) -> None:
-    ours = policies.key_statements("us-east-1", TEAM)
-    once = policies.merged(json.dumps({"Version": "2012-10-17", "Statement": existing}), ours)
-    assert policies.same(policies.merged(once, ours), once)
-    sids = [each.get("Sid") for each in json.loads(once)["Statement"]]
-    assert "PavedpathOld" not in sids
-    assert sids.count("Audit") == [each["Sid"] for each in existing].count("Audit")
-
-
-def test_policies_are_the_same_in_the_form_that_aws_gives_back() -> None:
-    said = json.dumps({"Statement": [{"Action": ["s3:*"], "Resource": ["b", "a"]}]})
-    assert policies.same(said, json.dumps({"Statement": [{"Resource": ["a", "b"], "Action": "s3:*"}]}))
-    assert not policies.same(said, json.dumps({"Statement": [{"Resource": ["a"], "Action": "s3:*"}]}))
-    assert not policies.same(None, said)

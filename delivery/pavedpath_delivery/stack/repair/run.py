@@ -10,6 +10,7 @@ from pavedpath_delivery.stack.engine import Engine
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
 from pavedpath_delivery.stack.events import RELEASE_TYPE, Json
 from pavedpath_delivery.stack.kube import KubernetesApi
+from pavedpath_delivery.stack.leftovers import remove_leftovers
 from pavedpath_delivery.stack.lock import Holder, Lock, judge, locked_error, process_started, read_locks
 from pavedpath_delivery.stack.repair import plan, reality_aws, reality_github, reality_kubernetes
 from pavedpath_delivery.stack.repair.orphans import end_orphans
@@ -97,6 +98,9 @@ class Repairer:
 
     def _free(self, stack: str, dead: Iterable[Lock]) -> None:
         """Remove these locks and, as far as the store allows, no other: another run may have taken one by now."""
+        dead = list(dead)
+        if dead:  # while the stack is still locked, so that nobody writes what looks half written
+            remove_leftovers(self.engine.backend_url(), self.engine.project(), stack, self.engine.root)
         for lock in dead:
             if lock.path:
                 lock.path.unlink(missing_ok=True)
