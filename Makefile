@@ -15,11 +15,13 @@ SANDBOX := .venv/bin/pavedpath-sandbox
 ENVIRONMENT := dev
 IN_SANDBOX := environment="$$($(SANDBOX) env --environment $(ENVIRONMENT))" && eval "$$environment" &&
 STACKS := shared $(ENVIRONMENT)
+FOR := $(if $(filter-out dev,$(ENVIRONMENT)), ENVIRONMENT=$(ENVIRONMENT))
+STATES := $${PAVEDPATH_SANDBOX_DIR:-.sandbox}/pulumi/.pulumi/stacks/pavedpath
 
 ##@ The main job
 .PHONY: up preview summary down bootstrap
 up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox (prod: make up ENVIRONMENT=prod)
-	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview' --next 'make test' --next 'make down' --whole 'make summary'
+	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview$(FOR)' --next 'make test' --next 'make down$(FOR)' --whole 'make summary$(FOR)'
 
 preview: toolchain-ready sandbox-up  ## Show what `make up` would change (first repairs what a killed run left)
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack preview $(STACKS)
@@ -27,8 +29,15 @@ preview: toolchain-ready sandbox-up  ## Show what `make up` would change (first 
 summary: $(INSTALLED)  ## Show everything that exists, by layer
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack summary --all $(STACKS)
 
-down: $(INSTALLED)  ## Destroy the stacks and remove the sandbox: nothing is left behind
-	@if [ -d "$${PAVEDPATH_SANDBOX_DIR:-.sandbox}" ]; then $(SANDBOX) up --environment $(ENVIRONMENT) && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes $(ENVIRONMENT) shared && $(SANDBOX) reset; fi
+ifeq ($(ENVIRONMENT),dev)
+down: $(INSTALLED)  ## Destroy the stacks and remove the sandbox: nothing is left behind (prod goes first, if it stands)
+	@if [ -e "$(STATES)/prod.json" ]; then echo "prod stands in the sandbox too, and would go with it." \
+	  "Fix: make down ENVIRONMENT=prod first, or make sandbox-reset for everything" >&2; exit 1; fi
+	@if [ -d "$${PAVEDPATH_SANDBOX_DIR:-.sandbox}" ]; then $(SANDBOX) up && $(IN_SANDBOX) .venv/bin/pavedpath stack down --yes dev shared && $(SANDBOX) reset; fi
+else
+down: sandbox-up
+	@$(IN_SANDBOX) .venv/bin/pavedpath stack down --yes $(ENVIRONMENT)
+endif
 
 bootstrap: toolchain-ready  ## Make the place of a team's state: a bucket and a key in AWS (docs/state.md)
 	@PATH="$(CURDIR)/.toolchain/bin:$$PATH" .venv/bin/pavedpath state bootstrap shared dev prod

@@ -10,7 +10,7 @@ from pavedpath.helm import image_problems, merge, schema_problems
 
 from .identity import Identity
 from .parsing import SettingsError
-from .settings import ENVIRONMENTS, ROOT, ApplicationSettings, EnvironmentSettings
+from .settings import ENVIRONMENTS, PROJECT, ApplicationSettings, EnvironmentSettings
 
 VALUES = Path("etc/helm_values")
 
@@ -24,24 +24,31 @@ class Application:
     files: ValuesFiles
 
 
-def read_applications(settings: EnvironmentSettings, environment: str, identity: Identity) -> dict[str, Application]:
-    """Read every application's chart and files, so that a mistake in one stops the stack before its first resource.
+def read_applications(settings: EnvironmentSettings, environment: str) -> dict[str, Application]:
+    """Read every application's chart and files, in which `application_mistakes` found nothing.
 
     Raises:
-        SettingsError: names everything that is missing, cannot be used, or belongs to another environment.
+        SettingsError: a file changed since.
     """
-    found: dict[str, Application] = {}
-    problems: list[str] = []
+    try:
+        return {name: _read(name, each, environment) for name, each in settings.applications.items()}
+    except _UnusableError as error:
+        raise SettingsError(str(error)) from None
+
+
+def application_mistakes(settings: EnvironmentSettings, environment: str, identity: Identity) -> Iterator[str]:
+    """Yield everything that is missing, cannot be used, or belongs to another environment.
+
+    So a mistake in one application stops the stack before its first resource.
+    """
     for name, application in settings.applications.items():
         try:
-            found[name] = _read(name, application, environment)
+            read = _read(name, application, environment)
         except _UnusableError as error:
-            problems += error.problems
+            yield from error.problems
         else:
-            problems += [f"{name}: {each}" for each in _mistakes(found[name], settings, identity)]
-    if problems:
-        raise SettingsError("\n".join([f"stack {environment}: files that cannot be used", *problems]))
-    return found
+            for problem in _mistakes(read, settings, identity):
+                yield f"{name}: {problem}".removesuffix(".")
 
 
 class _UnusableError(Exception):
@@ -55,9 +62,9 @@ def _read(name: str, application: ApplicationSettings, environment: str) -> Appl
     chart: Chart | None = None
     files: ValuesFiles | None = None
     try:
-        chart = Chart.read(ROOT / application.chart, application.chart_digest)
+        chart = Chart.read(application.chart, application.chart_digest)
     except ChartError as error:
-        problems.append(f"applications.{name}.chart = {application.chart}: {error}")
+        problems.append(f"{PROJECT}:applications.{name}.chart: {error}")
     for read in (
         lambda: check_values_directory(VALUES / name, ENVIRONMENTS),
         lambda: ValuesFiles.read(VALUES / name, environment, with_secrets=application.secrets),

@@ -57,10 +57,10 @@ def deploy(settings: EnvironmentSettings, environment: str, identities: Mapping[
         SettingsError: files that cannot be used.
         WrongEnvironmentError: run with another environment's account or cluster. Both before the first resource.
     """
-    applications = read_applications(settings, environment, identities[environment])
+    applications = read_applications(settings, environment)
     cluster = current_cluster(pulumi.runtime.get_config_env())
-    require("cluster", cluster.name, environment, identities)
-    require("account", aws.get_caller_identity().account_id, environment, identities)
+    found = {"account": aws.get_caller_identity().account_id, "cluster": cluster.name}
+    require(found, environment, identities)
     shared = SharedOutputs.read()
 
     _network(settings, environment)
@@ -186,7 +186,7 @@ def _release(name: str, application: Application, namespace: Namespace, key: Sop
             **application.chart.arguments(),
             "release": name,
             # Helm resolves a path from where the engine runs the program; a relative one is the same on every machine.
-            "chart": os.path.relpath(application.chart.path, PROGRAM),
+            "chart": os.path.relpath(ROOT / application.chart.path, PROGRAM),
             "namespace": namespace.namespace,
             "values": files.values,
             "secret_values": files.secrets.values(key.arn, key.alias_arn) if files.secrets else {},

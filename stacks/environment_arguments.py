@@ -4,7 +4,7 @@ The components check their arguments themselves, each before its own first resou
 are asked beforehand, and every mistake stands in one list, by the setting that it comes from.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pulumi
 from pavedpath import (
@@ -29,19 +29,43 @@ from pavedpath import (
 )
 from pavedpath.vpc import SubnetAddressesArgs
 
-from .parsing import mistakes_at
+from .applications import application_mistakes
+from .identity import Identity
+from .parsing import Check, mistakes_at
 from .settings import PROJECT, EnvironmentSettings
 
 
-def mistakes(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
-    """Yield what the components of an environment's stack refuse, as `key = value: why. Fix: fix`."""
-    yield from mistakes_at("network", Vpc.check(vpc_args(settings)))
-    yield from mistakes_at("secrets", SopsKey.check(key_args(settings, environment, ())))
+def checks(settings: EnvironmentSettings, environment: str, identity: Identity) -> Iterator[Check]:
+    """Yield what to ask the components of the stack, and the files of its applications, about its settings."""
+
+    def check(*reads: str, mistakes: Callable[[], Iterable[str]]) -> Check:
+        return Check(frozenset(reads), mistakes)
+
+    yield check("network", mistakes=lambda: mistakes_at("network", Vpc.check(vpc_args(settings))))
+    yield check("secrets", mistakes=lambda: mistakes_at("secrets", SopsKey.check(key_args(settings, environment, ()))))
+    yield check("images", "protect", mistakes=lambda: _images(settings))
+    yield check(
+        "github_oidc_provider",
+        mistakes=lambda: mistakes_at("github_oidc_provider", GithubOidcProvider.check(provider_args(settings))),
+    )
+    yield check("deployments", "images", "plan", mistakes=lambda: _deployments(settings, environment))
+    yield check("applications", mistakes=lambda: _namespaces(settings))
+    yield check(
+        "applications",
+        "require_image_digests",
+        "account",
+        mistakes=lambda: application_mistakes(settings, environment, identity),
+    )
+    yield check("watch", "cluster", "applications", mistakes=lambda: _watch(settings, environment))
+
+
+def _images(settings: EnvironmentSettings) -> Iterator[str]:
     yield from mistakes_at("images", ImageRegistry.check(image_args(settings)))
     if settings.images.charts:
         yield from mistakes_at("images", ChartRegistry.check(chart_args(settings)))
-    if settings.github_oidc_provider is not None:
-        yield from mistakes_at("github_oidc_provider", GithubOidcProvider.check(provider_args(settings)))
+
+
+def _deployments(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
     kept = {*settings.images.repositories, *settings.images.charts}
     for name, deployment in settings.deployments.items():
         for unknown in sorted(set(deployment.pushes) - kept):
@@ -51,10 +75,16 @@ def mistakes(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
             )
         args = environment_args(name, environment, settings)
         yield from mistakes_at(f"deployments.{name}", RepositoryEnvironment.check(args))
+
+
+def _namespaces(settings: EnvironmentSettings) -> Iterator[str]:
     for name in settings.applications:
         yield from mistakes_at(
             f"applications.{name}", Namespace.check(namespace_args(name, settings, "https://server"))
         )
+
+
+def _watch(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
     if settings.watch.alerting:
         yield from mistakes_at("watch", DeploymentAlerts.check(alerts_args(settings, environment)))
     if settings.watch.monthly_usd is not None:
@@ -160,9 +190,9 @@ def alerts_args(settings: EnvironmentSettings, environment: str) -> DeploymentAl
         # The kubeconfig that `aws eks update-kubeconfig` writes has the cluster's ARN.
         args["cluster"] = settings.cluster.rpartition("/")[2]
         args["emails"] = watch.emails
-    if watch.rules_namespace:
-        args["rule_namespace"] = watch.rules_namespace
-        args["rule_labels"] = watch.rules_labels
+    if watch.rule_namespace:
+        args["rule_namespace"] = watch.rule_namespace
+        args["rule_labels"] = watch.rule_labels
         args["namespaces"] = list(settings.applications)
     if watch.runbook_url:
         args["runbook_url"] = watch.runbook_url

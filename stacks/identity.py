@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import pulumi
 import yaml
@@ -89,26 +89,31 @@ _REMEDIES = {
 }
 
 
-def require(key: Literal["account", "cluster"], found: str, environment: str, of: Mapping[str, Identity]) -> None:
+def require(found: Mapping[str, str], environment: str, of: Mapping[str, Identity]) -> None:
     """Refuse a stack that was run with an account or a cluster that is not its own.
 
     Args:
-        key: what is compared.
-        found: the account that the credentials belong to, or the cluster that the kubeconfig points to.
+        found: `account` that the credentials belong to, `cluster` that the kubeconfig points to.
         environment: the stack.
         of: what each environment's file states.
 
     Raises:
-        WrongEnvironmentError: it is another one; the message says whose.
+        WrongEnvironmentError: they are another one's; the message says whose.
     """
+    wrong = [_wrong(key, value, environment, of) for key, value in found.items()]
+    if said := " ".join(each for each in wrong if each):
+        raise WrongEnvironmentError(f"{said} Nothing was changed.")
+
+
+def _wrong(key: str, found: str, environment: str, of: Mapping[str, Identity]) -> str | None:
     expected: str = getattr(of[environment], key)
     if found == expected:
-        return
+        return None
     owners = [name for name, identity in of.items() if getattr(identity, key) == found]
     whose = f"which is {owners[0]}'s" if owners else "which is no environment's"
-    raise WrongEnvironmentError(
-        f"stack {environment} belongs to {key} '{expected}', but was run with {key} '{found}', {whose}. Nothing was"
-        f" changed. Fix: {_REMEDIES[key].format(environment=environment)}."
+    return (
+        f"stack {environment} belongs to {key} '{expected}', but was run with {key} '{found}', {whose}."
+        f" Fix: {_REMEDIES[key].format(environment=environment)}."
     )
 
 

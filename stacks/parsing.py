@@ -3,17 +3,31 @@
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, cast
 
 import pulumi
 from pavedpath.errors import Problem
 from pavedpath.subnets import check_zones
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from .settings import PROJECT, EnvironmentSettings, SharedSettings
 
 SettingsT = TypeVar("SettingsT", bound=SharedSettings | EnvironmentSettings)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question to the components about some of the settings, asked when these have the right shape.
+
+    Attributes:
+        reads: names of the settings that it reads.
+        mistakes: yields `key = value: why. Fix: fix` for each mistake.
+    """
+
+    reads: frozenset[str]
+    mistakes: Callable[[], Iterable[str]]
 
 
 class SettingsError(pulumi.RunError):
@@ -25,7 +39,7 @@ def parse_settings(
     stack: str,
     config: Mapping[str, str],
     secret_keys: Collection[str] = (),
-    check: Callable[[SettingsT], Iterable[str]] | None = None,
+    checks: Callable[[SettingsT], Iterable[Check]] | None = None,
     conflicts: Iterable[str] = (),
 ) -> SettingsT:
     """Parse a stack's configuration.
@@ -35,7 +49,7 @@ def parse_settings(
         stack: name of the stack, for messages.
         config: the engine's flat configuration, `namespace:key` to text; structured values are JSON.
         secret_keys: keys whose values no message may show.
-        check: looks at settings that have the right shape, and says what the components would refuse.
+        checks: what to ask about settings that have the right shape, part by part.
         conflicts: mistakes that only a look at other stacks' settings shows, as `key = value: why. Fix: fix`.
 
     Raises:
@@ -46,17 +60,32 @@ def parse_settings(
     }
     mistakes: list[str] = []
     settings: SettingsT | None = None
+    broken: set[str] = set()
     try:
         settings = model.model_validate(values)
-        mistakes += check(settings) if check else ()
     except ValidationError as error:
         mistakes += _explain(model, error, secret_keys)
+        broken = {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
     mistakes += [*_disagreements(values, config), *conflicts]
+    if checks:
+        usable = settings or _usable_part(model, values, broken)
+        mistakes += [each for check in checks(usable) if not check.reads & broken for each in check.mistakes()]
+    mistakes = list(dict.fromkeys(mistakes))
     if mistakes or settings is None:
         lines = "\n".join(f"  - {stack}: {mistake}" for mistake in mistakes)
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise SettingsError(f"Pulumi.{stack}.yaml: {count} in the settings\n{lines}")
     return settings
+
+
+def _usable_part(model: type[SettingsT], values: Mapping[str, object], broken: Collection[str]) -> SettingsT:
+    """Return the settings without those that are broken; they are not there, so no check may read them."""
+    parts: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if name in values and name not in broken:
+            annotation: Any = field.annotation if not field.metadata else Annotated[field.annotation, *field.metadata]
+            parts[name] = TypeAdapter(annotation).validate_python(values[name])
+    return model.model_construct(**parts)
 
 
 def mistakes_at(setting: str, problems: Iterable[Problem]) -> Iterator[str]:

@@ -30,17 +30,17 @@ def main() -> None:
 # Each stack imports its own components alone: the SDKs of the others take seconds.
 def _shared(stack: str) -> None:
     from .shared import deploy
-    from .shared_arguments import mistakes
+    from .shared_arguments import checks
 
     config, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
-    settings = parse_settings(SharedSettings, stack, config, secret_keys, mistakes)
+    settings = parse_settings(SharedSettings, stack, config, secret_keys, checks)
     _tag(stack, settings.owner)
     deploy(settings, read_identities(ROOT))
 
 
 def _environment(stack: str) -> None:
     from .environment import deploy
-    from .environment_arguments import mistakes
+    from .environment_arguments import checks
 
     config, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
     identities = {**read_identities(ROOT), stack: identity_of(config)}
@@ -49,7 +49,7 @@ def _environment(stack: str) -> None:
         stack,
         config,
         secret_keys,
-        lambda parsed: mistakes(parsed, stack),
+        lambda parsed: checks(parsed, stack, identities[stack]),
         conflicts(stack, identities),
     )
     _tag(stack, settings.owner)

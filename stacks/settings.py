@@ -197,9 +197,9 @@ class WatchSettings(_Model):
     """Addresses that alarms and the budget's notices go to."""
     monthly_usd: Annotated[float, Field(gt=0)] | None = None
     """What the environment may cost in a month, in US dollars; no budget without it."""
-    rules_namespace: str | None = None
+    rule_namespace: str | None = None
     """Namespace that the Prometheus operator reads rules from; no rules without it."""
-    rules_labels: Mapping[str, str] = {}
+    rule_labels: Mapping[str, str] = {}
     """Labels by which the operator selects rules, for example release: kube-prometheus-stack."""
     cloudwatch: bool = True
     """Whether CloudWatch alarms are made, from the metrics that Container Insights sends."""
@@ -209,7 +209,7 @@ class WatchSettings(_Model):
     @property
     def alerting(self) -> bool:
         """Whether there is anything to alert with."""
-        return self.cloudwatch or self.rules_namespace is not None
+        return self.cloudwatch or self.rule_namespace is not None
 
 
 class TeamSettings(_Model):
@@ -286,7 +286,7 @@ def file_schema(model: type[SharedSettings] | type[EnvironmentSettings]) -> dict
     definitions = schema.pop("$defs", {})
     config: dict[str, Any] = {
         "type": "object",
-        "properties": {f"{PROJECT}:{name}": node for name, node in schema["properties"].items()},
+        "properties": {f"{PROJECT}:{name}": _as_written(node) for name, node in schema["properties"].items()},
         "required": [f"{PROJECT}:{name}" for name in schema.get("required", [])],
         # Other namespaces are the providers' own; ours takes no unknown key.
         "patternProperties": {f"^(?!{re.escape(PROJECT)}:)": {}},
@@ -306,6 +306,18 @@ def file_schema(model: type[SharedSettings] | type[EnvironmentSettings]) -> dict
         "required": ["config"],
         "$defs": definitions,
     }
+
+
+def _as_written(node: dict[str, Any]) -> dict[str, Any]:
+    """Let a value at the top be text too: the CLI writes `"false"` for false when it rewrites a stack's file."""
+    if node.get("type") == "boolean":
+        words = {"enum": ["true", "false"]}
+    elif node.get("type") == "integer":
+        words = {"type": "string", "pattern": "^[0-9]+$"}
+    else:
+        return node
+    about = {key: value for key, value in node.items() if key in ("title", "description", "default")}
+    return {**about, "anyOf": [{key: value for key, value in node.items() if key not in about}, words]}
 
 
 def schema_files() -> dict[Path, str]:

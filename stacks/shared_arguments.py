@@ -10,23 +10,30 @@ import pulumi
 from pavedpath import ActorKind, Repository, RepositoryArgs, Team, TeamArgs
 from pavedpath.rulesets import BypassActorArgs
 
-from .parsing import mistakes_at
+from .parsing import Check, mistakes_at
 from .settings import PROJECT, SharedSettings
 
 
-def mistakes(settings: SharedSettings) -> Iterator[str]:
-    """Yield what the components of the stack refuse, as `key = value: why. Fix: fix`."""
+def checks(settings: SharedSettings) -> Iterator[Check]:
+    """Yield what to ask the components of the stack about its settings."""
+    yield Check(frozenset({"teams"}), lambda: _teams(settings))
+    yield Check(frozenset({"teams", "repositories", "plan", "deploying_app"}), lambda: _repositories(settings))
+
+
+def _teams(settings: SharedSettings) -> Iterator[str]:
     for name in settings.teams:
         yield from mistakes_at(f"teams.{name}", Team.check(team_args(name, settings)))
+
+
+def _repositories(settings: SharedSettings) -> Iterator[str]:
     slugs = {name: name for name in settings.teams}
     for name, repository in settings.repositories.items():
-        for team in repository.teams:
-            if team not in settings.teams:
-                known = ", ".join(sorted(settings.teams)) or "none"
-                yield (
-                    f"{PROJECT}:repositories.{name}.teams.{team}: there is no such team. Fix: add it to"
-                    f" {PROJECT}:teams, or name one of: {known}"
-                )
+        for team in sorted(set(repository.teams) - set(settings.teams)):
+            known = ", ".join(sorted(settings.teams)) or "none"
+            yield (
+                f"{PROJECT}:repositories.{name}.teams.{team}: there is no such team. Fix: add it to {PROJECT}:teams, or"
+                f" name one of: {known}"
+            )
         yield from mistakes_at(f"repositories.{name}", Repository.check(repository_args(name, settings, slugs)))
 
 

@@ -87,3 +87,25 @@ def test_an_account_that_has_the_provider_keeps_it(monkeypatch: pytest.MonkeyPat
     arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
     graph = deploy("dev", monkeypatch, github_oidc_provider=arn)
     assert graph.of_type("aws:iam/openIdConnectProvider:OpenIdConnectProvider") == []
+
+
+def test_a_mistake_of_shape_hides_none_of_another_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refused(
+        lambda: deploy(
+            "dev",
+            monkeypatch,
+            network={**stated("dev", "network"), "zones": ["nowhere"]},
+            deployments={"storefront": {"pushes": ["storefront/web"]}},
+            applications={"nowhere": {"repository": "storefront", "chart": "charts/none"}},
+            watch={"emails": ["nobody"], "monthly_usd": 200},
+        )
+    )
+    for part in (
+        "pavedpath:network.zones",
+        "pavedpath:deployments.storefront.pushes",
+        "pavedpath:applications.nowhere.chart",
+        "pavedpath:watch.emails",
+    ):
+        assert part in message, message
+    lines = message.splitlines()
+    assert len(lines) == len(set(lines))

@@ -42,8 +42,7 @@ def test_a_stack_without_a_region_would_go_where_the_shell_says() -> None:
 
 
 def test_its_own_account_and_cluster_pass() -> None:
-    require("account", PROD.account, "prod", BOTH)
-    require("cluster", PROD.cluster, "prod", BOTH)
+    require({"account": PROD.account, "cluster": PROD.cluster}, "prod", BOTH)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +55,15 @@ def test_its_own_account_and_cluster_pass() -> None:
 )
 def test_another_ones_is_refused_and_the_message_says_whose(key: str, found: str, part: str) -> None:
     with pytest.raises(WrongEnvironmentError, match="stack prod belongs to ") as caught:
-        require(key, found, "prod", BOTH)  # pyright: ignore[reportArgumentType]  # the parameters above are the two keys
+        require({key: found}, "prod", BOTH)  # pyright: ignore[reportArgumentType]  # the parameters above are the two keys
     assert part in str(caught.value)
-    assert "Nothing was changed. Fix: " in str(caught.value)
+    assert str(caught.value).endswith(" Nothing was changed.")
+
+
+def test_both_are_named_at_once() -> None:
+    with pytest.raises(WrongEnvironmentError) as caught:
+        require({"account": DEV.account, "cluster": DEV.cluster}, "prod", BOTH)
+    assert str(caught.value).count("Fix: ") == 2
 
 
 @given(st.dictionaries(st.sampled_from(["pavedpath:network", "pavedpath:account", "aws:region"]), st.text()))

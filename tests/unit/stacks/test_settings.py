@@ -7,6 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stacks import environment_arguments, shared_arguments
+from stacks.identity import Identity
 from stacks.parsing import SettingsError, parse_settings
 from stacks.settings import MODELS, ROOT, EnvironmentSettings, SharedSettings, schema_files
 
@@ -129,6 +131,12 @@ keys = st.sampled_from([*EnvironmentSettings.model_fields, *SharedSettings.model
 
 @given(st.dictionaries(keys.map("pavedpath:".__add__), json_values.map(json.dumps) | st.text()))
 def test_rubbish_is_a_settings_error_and_never_a_traceback(config: dict[str, str]) -> None:
-    for stack, model in (("shared", SharedSettings), ("dev", EnvironmentSettings)):
-        with pytest.raises(SettingsError, match=rf"^Pulumi\.{stack}\.yaml: \d+ mistakes?"):
-            parse_settings(model, stack, config)
+    with pytest.raises(SettingsError, match=r"^Pulumi\.shared\.yaml: \d+ mistakes?"):
+        parse_settings(SharedSettings, "shared", config, checks=shared_arguments.checks)
+    with pytest.raises(SettingsError, match=r"^Pulumi\.dev\.yaml: \d+ mistakes?"):
+        parse_settings(
+            EnvironmentSettings,
+            "dev",
+            config,
+            checks=lambda parsed: environment_arguments.checks(parsed, "dev", Identity()),
+        )
