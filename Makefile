@@ -50,7 +50,7 @@ test-unit: $(INSTALLED)  ## The tests that need no toolchain
 	@$(PYTHON) -m pytest tests/unit tests/components tests/stacks -q -n 2
 
 test-integration: toolchain-ready  ## The tests with the real engine, providers and servers
-	@PAVEDPATH_REQUIRE_TOOLCHAIN=1 $(PYTHON) -m pytest tests/integration -v
+	@PAVEDPATH_REQUIRE_TOOLCHAIN=1 $(PYTHON) -m pytest tests/integration -v -n 2 --dist loadfile
 
 lint: toolchain-ready  ## Style, types, arrows between rooms, workflows, committed schemas
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

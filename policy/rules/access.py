@@ -63,17 +63,21 @@ _POLICY_CARRIERS = (
     "aws:sqs/queuePolicy:QueuePolicy",
 )
 _PERMISSION = "aws:lambda/permission:Permission"
+_ROLE = "aws:iam/role:Role"
 
 
 @resource_rule(
     "no-public-resource-policy",
-    "No key, secret, queue, topic, registry or function is open to every AWS account.",
+    "No key, secret, queue, topic, registry, function or role is open to every AWS account.",
     *_POLICY_CARRIERS,
     _PERMISSION,
+    _ROLE,
 )
 def no_public_resource_policy(resource: Resource) -> Iterator[Finding]:
     """Principal `*` without a condition that binds it to an account, an organisation or a resource."""
-    if resource.type != _PERMISSION:
+    if resource.type == _ROLE:
+        yield from _public_statements(resource, "assumeRolePolicy", "trust policy")
+    elif resource.type != _PERMISSION:
         yield from _public_statements(resource)
     elif resource.get("principal") == "*" and not any(
         _given(resource.get(bound)) for bound in ("sourceArn", "sourceAccount", "principalOrgId")
@@ -85,10 +89,10 @@ def _given(value: Data) -> bool:
     return value is UNKNOWN or bool(value)
 
 
-def _public_statements(resource: Resource) -> Iterator[Finding]:
-    for statement in statements(resource.get("policy")):
+def _public_statements(resource: Resource, key: str = "policy", called: str = "policy") -> Iterator[Finding]:
+    for statement in statements(resource.get(key)):
         if statement.public:
             yield Finding(
-                f"statement {statement.label} of its policy allows everyone",
+                f"statement {statement.label} of its {called} allows everyone",
                 "name the principals, or bind them by a condition such as StringEquals aws:PrincipalOrgID",
             )

@@ -1,7 +1,7 @@
 """What identities may do, and who may become one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from policy.documents import Statement, any_resource, statements, wild
 from policy.model import Finding, Resource, at, each, resource_rule
@@ -21,7 +21,10 @@ _ATTACHMENTS = (
 )
 _SWEEPING = re.compile(r"arn:aws[\w-]*:iam::aws:policy/(?:.*/)?(AdministratorAccess|PowerUserAccess|\w*FullAccess)$")
 _ISSUERS = ("token.actions.githubusercontent.com", "/_services/token")  # github.com's, and an Enterprise Server's
-_REPOSITORY_FIXED = re.compile(r"(repo|repository|repository_id):[^:*?]+:")
+# A repository in a subject of any format: an organisation chooses the claims, GitHub writes a colon in a value as %3A.
+# Source: GitHub, "OpenID Connect reference", "Customizing the subject claims".
+_REPOSITORY_FIXED = re.compile(r"(?:[^*?]*:)?(?:(?:repo|repository):[^:/*?]+/[^:/*?]+|repository_id:[0-9]+)(?=:|$)")
+_REPOSITORY_CLAIMS = {":repository": re.compile(r"[^:/*?]+/[^:/*?]+"), ":repository_id": re.compile(r"[0-9]+")}
 
 
 @resource_rule(
@@ -66,7 +69,11 @@ def _only_describes(action: str) -> bool:
     "no-wildcard-repository-trust", "Only named repositories become a role through GitHub's OIDC provider.", _ROLE
 )
 def no_wildcard_repository_trust(resource: Resource) -> Iterator[Finding]:
-    """A trust policy whose subject leaves the repository open, or that states no subject or no audience."""
+    """A trust policy that leaves the repository open, or that states no subject or no audience.
+
+    Without a repository in it even an exact subject is everybody's: any organisation can choose a format such as
+    `environment:NAME`. `job_workflow_ref` is not enough: every repository may call a public reusable workflow.
+    """
     for statement in statements(resource.get("assumeRolePolicy")):
         if not statement.allows or not _is_github(statement):
             continue
@@ -76,7 +83,7 @@ def no_wildcard_repository_trust(resource: Resource) -> Iterator[Finding]:
             yield Finding(
                 f"{label} has no condition on the subject: every repository of GitHub may assume the role", _FIX
             )
-        elif not any(all(map(_names_repository, values)) for values in subjects):
+        elif not _names_repository(statement, subjects):
             yield Finding(f"{label} leaves the repository open", _FIX)
         if not any(not any(map(wild, values)) for values in _bound(statement, ":aud")):
             yield Finding(
@@ -102,9 +109,15 @@ def _bound(statement: Statement, claim: str) -> list[list[str]]:
     return [list(condition.values) for condition in found if condition.values]
 
 
-def _names_repository(subject: str) -> bool:
-    """Whether a subject fixes one repository. Under StringEquals a wildcard is a mistake: it matches nothing."""
-    return not wild(subject) or _REPOSITORY_FIXED.match(subject) is not None
+def _names_repository(statement: Statement, subjects: Sequence[Sequence[str]]) -> bool:
+    """Whether every subject, or another claim, fixes one repository."""
+    if any(all(map(_REPOSITORY_FIXED.match, values)) for values in subjects):
+        return True
+    return any(
+        all(map(exact.fullmatch, values))
+        for claim, exact in _REPOSITORY_CLAIMS.items()
+        for values in _bound(statement, claim)
+    )
 
 
 _SECRETS = (

@@ -60,9 +60,25 @@ class TestChangedStacks:
         found = script().changed(paths, STACKS)
         assert found == [stack for stack in STACKS if stack in found]
 
+    def test_of_a_pull_request_are_only_those_that_take_code_nobody_has_reviewed(self) -> None:
+        assert script().previewed(STACKS, "pull_request") == ["dev"]
+        assert script().previewed(STACKS, "push") == ["prod", "shared"]
+
+    @given(st.sets(st.sampled_from([*STACKS, "prod-eu", "staging"])))
+    def test_are_each_previewed_once(self, stacks: set[str]) -> None:
+        before, after = (set(script().previewed(sorted(stacks), event)) for event in ("pull_request", "push"))
+        assert before | after == stacks
+        assert not before & after
+
+    def test_that_are_protected_wait_for_the_review(self) -> None:
+        for stack in script().UNREVIEWED:
+            settings = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+            assert not settings["pavedpath:protect"]
+            assert {each["approval"] for each in settings["pavedpath:deployments"].values()} == {"none"}
+
     def test_are_printed_as_the_matrix_takes_them(self) -> None:
         done = subprocess.run(
-            [sys.executable, SCRIPT], input="Pulumi.dev.yaml\n", capture_output=True, text=True, check=True
+            [sys.executable, SCRIPT, "pull_request"], input="Pulumi.yaml\n", capture_output=True, text=True, check=True
         )
         assert done.stdout == '["dev"]'
         assert set(script().known_stacks()) == {"shared", "dev", "prod"}
@@ -72,9 +88,9 @@ class TestWorkflow:
     def test_gives_a_fork_nothing(self) -> None:
         found = workflow()
         triggers = found[True]  # YAML 1.1 reads the key `on` so
-        assert set(triggers) == {"pull_request"}
-        guard = "github.event.pull_request.head.repo.full_name == github.repository"
-        assert found["jobs"]["changed"]["if"] == guard
+        assert triggers == {"pull_request": None, "push": {"branches": ["main"]}}
+        own = "github.event.pull_request.head.repo.full_name == github.repository"
+        assert found["jobs"]["changed"]["if"] == f"github.event_name == 'push' || {own}"
         assert found["jobs"]["preview"]["needs"] == "changed"
 
     def test_gives_rights_only_where_they_are_needed(self) -> None:
@@ -90,6 +106,18 @@ class TestWorkflow:
         used = [step["uses"] for job in workflow()["jobs"].values() for step in job["steps"] if "uses" in step]
         assert used
         assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each) for each in used)
+
+    def test_applies_the_policies(self) -> None:
+        (preview,) = [
+            step for step in workflow()["jobs"]["preview"]["steps"] if "pulumi/actions" in step.get("uses", "")
+        ]
+        assert (ROOT / preview["with"]["policyPacks"] / "PulumiPolicy.yaml").is_file()
+
+    def test_keeps_the_credentials_of_a_stack_in_its_environment(self) -> None:
+        assert workflow()["jobs"]["preview"]["environment"]["name"] == "preview-${{ matrix.stack }}"
+        others = [job for name, job in workflow()["jobs"].items() if name != "preview"]
+        assert "secrets." not in str(others)
+        assert "id-token" not in str(others)
 
     def test_uses_the_pinned_engine(self) -> None:
         (version,) = re.findall(r"pulumi-version: (\S+)", (ROOT / ".github/workflows/preview.yml").read_text())

@@ -45,9 +45,14 @@ def trust(condition: Mapping[str, Any] | None = None, **more: Any) -> str:
     return document(statement | ({"Condition": condition} if condition is not None else {}))
 
 
-def subjects(operator: str, *values: str) -> str:
+def subjects(operator: str, *values: str, **claims: str) -> str:
     audience = {"ForAnyValue:StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com"}}
-    return trust({operator: {f"{ISSUER}:sub": list(values)}, **audience})
+    others = {f"{ISSUER}:{claim}": value for claim, value in claims.items()}
+    return trust({operator: {f"{ISSUER}:sub": list(values), **others}, **audience})
+
+
+def assumable(principal: Any, condition: Mapping[str, Any] | None = None) -> str:
+    return trust(condition, Action="sts:AssumeRole", Principal=principal)
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,15 @@ EXAMPLES: dict[str, Examples] = {
     ),
     "no-public-resource-policy": Examples(
         bad=[
+            *(
+                ("trust policy allows everyone", one(ROLE, assumeRolePolicy=assumable(principal, condition)))
+                for principal in ("*", {"AWS": "*"}, {"AWS": ["arn:aws:iam::1:root", "*"]}, {"Federated": "*"})
+                for condition in (
+                    None,
+                    {"StringEquals": {"sts:ExternalId": "known-to-many"}},
+                    {"StringNotEquals": {"aws:PrincipalOrgID": "o-acme"}},
+                )
+            ),
             ("allows everyone", one("aws:sqs/queuePolicy:QueuePolicy", policy=everyone())),
             ("allows everyone", one("aws:sns/topicPolicy:TopicPolicy", policy=everyone(Principal={"AWS": "*"}))),
             ("allows everyone", one(KEY, policy=everyone())),
@@ -200,6 +214,10 @@ EXAMPLES: dict[str, Examples] = {
             ("everyone may invoke", one(PERMISSION, principal="*", action="lambda:InvokeFunction")),
         ],
         good=[
+            one(ROLE, assumeRolePolicy=assumable({"AWS": "*"}, {"StringEquals": {"aws:PrincipalOrgID": "o-acme"}})),
+            one(ROLE, assumeRolePolicy=assumable({"AWS": "arn:aws:iam::123456789012:root"})),
+            one(ROLE, assumeRolePolicy=assumable({"Service": "ec2.amazonaws.com"})),
+            one(ROLE, assumeRolePolicy=UNKNOWN),
             one(
                 KEY,
                 policy=document({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::1:root"}, "Action": "kms:*"}),
@@ -385,6 +403,30 @@ EXAMPLES: dict[str, Examples] = {
             ("leaves the repository open", one(ROLE, assumeRolePolicy=subjects("StringLike", "repo:acme/shop*:ref:x"))),
             ("leaves the repository open", one(ROLE, assumeRolePolicy=subjects("StringLike", "repo:acme@1/sho?@2:*"))),
             ("leaves the repository open", one(ROLE, assumeRolePolicy=subjects("StringLike", "repo:acme/shop:x", "*"))),
+            # Formats that an organisation may choose for its subjects; any other one can choose the same.
+            *(
+                ("leaves the repository open", one(ROLE, assumeRolePolicy=subjects("StringEquals", subject)))
+                for subject in (
+                    "environment:prod",
+                    "ref:refs/heads/main",
+                    "repo:acme",
+                    "repository_owner:acme:environment:prod",
+                    "myrepo:acme/shop:environment:prod",
+                    "repository_id:*:environment:prod",
+                )
+            ),
+            (
+                "leaves the repository open",
+                one(ROLE, assumeRolePolicy=subjects("StringLike", "*:repo:acme/shop:environment:prod")),
+            ),
+            (
+                "leaves the repository open",
+                one(ROLE, assumeRolePolicy=subjects("StringEquals", "environment:prod", repository="acme/*")),
+            ),
+            (
+                "leaves the repository open",
+                one(ROLE, assumeRolePolicy=subjects("StringEquals", "environment:prod", repository_owner="acme")),
+            ),
             (
                 "leaves the repository open",
                 one(ROLE, assumeRolePolicy=subjects("StringEquals", "repo:*/shop:environment:x")),
@@ -412,6 +454,10 @@ EXAMPLES: dict[str, Examples] = {
                 ),
             ),
             one(ROLE, assumeRolePolicy=subjects("StringLike", "repo:acme/shop:*")),
+            one(ROLE, assumeRolePolicy=subjects("StringEquals", "repository_owner_id:1:repository_id:2")),
+            one(ROLE, assumeRolePolicy=subjects("StringEquals", "repository:acme/shop:environment:prod")),
+            one(ROLE, assumeRolePolicy=subjects("StringEquals", "environment:prod", repository_id="2")),
+            one(ROLE, assumeRolePolicy=subjects("StringEquals", "environment:prod", repository="acme/shop")),
             one(ROLE, assumeRolePolicy=subjects("ForAnyValue:StringLike", "repo:acme/shop:ref:refs/tags/v*")),
             one(ROLE, assumeRolePolicy=UNKNOWN),
             one(
