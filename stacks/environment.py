@@ -85,12 +85,15 @@ def deploy(settings: EnvironmentSettings, environment: str, identities: Mapping[
 
 
 def _stateful(settings: EnvironmentSettings) -> pulumi.ResourceOptions:
-    """Options of what holds data: while protected it is neither deleted nor replaced, and it outlives its stack."""
+    """Options of components with something in them that holds data, which alone they reach.
+
+    While protected it is neither deleted nor replaced, and it outlives its stack.
+    """
     return pulumi.ResourceOptions(protect=settings.protect, retain_on_delete=settings.protect)
 
 
 def _network(settings: EnvironmentSettings, environment: str) -> None:
-    vpc = Vpc(environment, vpc_args(settings))
+    vpc = Vpc(environment, vpc_args(settings), opts=_stateful(settings))
     network = settings.network
     pulumi.export("network", {"vpc": vpc.vpc_id, "range": network.cidr, "zones": ", ".join(network.zones)})
 

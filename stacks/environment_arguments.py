@@ -101,7 +101,7 @@ def vpc_args(settings: EnvironmentSettings) -> VpcArgs:
         addresses["private"] = network.addresses.private
     if network.addresses.isolated is not None:
         addresses["isolated"] = network.addresses.isolated
-    return {
+    args: VpcArgs = {
         "cidr": network.cidr,
         "zones": network.zones,
         "nat": network.nat,
@@ -110,6 +110,9 @@ def vpc_args(settings: EnvironmentSettings) -> VpcArgs:
         "flow_log_days": network.flow_log_days,
         "ipv6": network.ipv6,
     }
+    if network.nat_zone is not None:
+        args["nat_zone"] = network.nat_zone
+    return args
 
 
 def key_args(settings: EnvironmentSettings, environment: str, roles: Iterable[pulumi.Input[str]]) -> SopsKeyArgs:

@@ -100,6 +100,8 @@ class NetworkSettings(_Model):
     """Names of 1 to 6 availability zones."""
     nat: NatMode = NatMode.ONE
     """How private subnets reach the internet."""
+    nat_zone: str | None = None
+    """Zone of the one NAT gateway; name it before a zone is added in front of it. Without it the first by name."""
     addresses: AddressesSettings = AddressesSettings()
     """Sizes of the subnets by need."""
     interface_endpoints: tuple[str, ...] = ()

@@ -38,6 +38,8 @@ class Node:
     inputs: Mapping[str, Any]
     custom: bool
     depends_on: tuple[str, ...]
+    protect: bool
+    retain: bool
 
 
 @dataclass
@@ -110,14 +112,30 @@ class _Monitor(mocks.MockMonitor):
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
             return cast(Any, super()).RegisterResource(request)
-        if urn in self.graph.nodes:
-            self.graph.repeated.append(urn)
         answer: Any = cast(Any, super()).RegisterResource(request)
         inputs = _plain(rpc.deserialize_properties(request.object, keep_unknowns=True))
-        self.graph.nodes[urn] = Node(
-            urn, request.type, request.name, request.parent, inputs, request.custom, tuple(request.dependencies)
+        node = Node(
+            urn,
+            request.type,
+            request.name,
+            request.parent,
+            inputs,
+            request.custom,
+            tuple(request.dependencies),
+            protect=self._inherited(request, "protect", "protect"),
+            retain=self._inherited(request, "retainOnDelete", "retain"),
         )
+        # One step, since the SDK registers from several threads at once.
+        if self.graph.nodes.setdefault(urn, node) is not node:
+            self.graph.repeated.append(urn)
         return answer
+
+    def _inherited(self, request: Any, field_: str, attribute: str) -> bool:
+        """Return an option as the engine does: what the resource does not state is its parent's."""
+        if request.HasField(field_):
+            return bool(getattr(request, field_))
+        parent = self.graph.nodes.get(request.parent)
+        return parent is not None and bool(getattr(parent, attribute))
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  # the name is the protocol's
         assert request.urn not in self.graph.outputs, f"outputs registered twice: {request.urn}"

@@ -212,6 +212,24 @@ def alarms(cluster: str, deployments: Sequence[Target], minutes: int) -> list[Al
     return made
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """One alert of Prometheus, a key of `RUNBOOK`; `hold` is how long its expression must be true."""
+
+    alert: str
+    severity: str
+    expr: str
+    hold: str
+    summary: str
+
+    def render(self, environment: str, runbook_url: str | None) -> dict[str, Any]:
+        annotations = {"summary": f"{self.summary} in {environment}", "description": RUNBOOK[self.alert]}
+        if runbook_url:
+            annotations["runbook_url"] = f"{runbook_url}#{self.alert.lower()}"
+        labels = {"severity": self.severity, "environment": environment}
+        return {"alert": self.alert, "expr": self.expr, "for": self.hold, "labels": labels, "annotations": annotations}
+
+
 def rule_groups(
     environment: str, namespaces: Sequence[str] = (), minutes: int = 5, runbook_url: str | None = None
 ) -> list[dict[str, Any]]:
@@ -223,35 +241,29 @@ def rule_groups(
     Source of the metrics: kube-state-metrics, docs/metrics/workload (deployment, pod, job).
     """
     only = f',namespace=~"{"|".join(sorted(set(namespaces)))}"' if namespaces else ""
+    rules = [*_deployment_rules(only, minutes), *_other_rules(only, minutes)]
+    return [
+        {
+            "name": f"deployments-{environment}".lower(),
+            "rules": [rule.render(environment, runbook_url) for rule in rules],
+        }
+    ]
+
+
+def _deployment_rules(only: str, minutes: int) -> list[_Rule]:
     every = f"{{{only.removeprefix(',')}}}" if only else ""
-    wait = f"{minutes}m"
-    # Long enough to see a container that crashes in a loop, which runs in between; shorter than `for`, or one crash
-    # would do.
-    window = f"{max(1, minutes // 2)}m"
-
-    def rule(alert: str, severity: str, expr: str, hold: str, summary: str) -> dict[str, Any]:
-        annotations = {"summary": f"{summary} in {environment}", "description": RUNBOOK[alert]}
-        if runbook_url:
-            annotations["runbook_url"] = f"{runbook_url}#{alert.lower()}"
-        labels = {"severity": severity, "environment": environment}
-        return {"alert": alert, "expr": expr, "for": hold, "labels": labels, "annotations": annotations}
-
-    def waiting(reasons: str) -> str:
-        metric = f'kube_pod_container_status_waiting_reason{{reason=~"{reasons}"{only}}}'
-        return f"max by (namespace, pod, container) (max_over_time({metric}[{window}])) > 0"
-
-    deployment, pod = "{{ $labels.namespace }}/{{ $labels.deployment }}", "{{ $labels.namespace }}/{{ $labels.pod }}"
-    rules = [
-        rule(
+    deployment = "{{ $labels.namespace }}/{{ $labels.deployment }}"
+    return [
+        _Rule(
             "DeploymentFailed",
             "critical",
             "max by (namespace, deployment)"
             f' (kube_deployment_status_condition{{condition="Progressing",status="false"{only}}}) > 0\n'
             f"or\nmax by (namespace, deployment) (kube_deployment_status_replicas_unavailable{every}) > 0",
-            wait,
+            f"{minutes}m",
             f"Deployment {deployment} has not become available for {minutes} minutes",
         ),
-        rule(
+        _Rule(
             "DeploymentReplicasMismatch",
             "warning",
             "(\n"
@@ -263,22 +275,36 @@ def rule_groups(
             "15m",
             f"Deployment {deployment} has too few replicas and makes no progress",
         ),
-        rule("PodCrashLooping", "critical", waiting("CrashLoopBackOff"), wait, f"Pod {pod} crashes again and again"),
-        rule(
+    ]
+
+
+def _other_rules(only: str, minutes: int) -> list[_Rule]:
+    # Long enough to see a container that crashes in a loop, which runs in between; shorter than `for`, or one crash
+    # would do.
+    window = f"{max(1, minutes // 2)}m"
+
+    def waiting(reasons: str) -> str:
+        metric = f'kube_pod_container_status_waiting_reason{{reason=~"{reasons}"{only}}}'
+        return f"max by (namespace, pod, container) (max_over_time({metric}[{window}])) > 0"
+
+    wait, pod = f"{minutes}m", "{{ $labels.namespace }}/{{ $labels.pod }}"
+    return [
+        _Rule("PodCrashLooping", "critical", waiting("CrashLoopBackOff"), wait, f"Pod {pod} crashes again and again"),
+        _Rule(
             "ImageNotPulled",
             "critical",
             waiting("ErrImagePull|ImagePullBackOff|InvalidImageName"),
             wait,
             f"The image of pod {pod} cannot be pulled",
         ),
-        rule(
+        _Rule(
             "JobFailed",
             "warning",
             f'max by (namespace, job_name) (kube_job_failed{{condition="true"{only}}}) > 0',
             "0m",
             "Job {{ $labels.namespace }}/{{ $labels.job_name }} failed",
         ),
-        rule(
+        _Rule(
             "DeploymentsNotObserved",
             "critical",
             "absent(kube_deployment_status_replicas_unavailable)",
@@ -286,7 +312,6 @@ def rule_groups(
             "No deployment is observed",
         ),
     ]
-    return [{"name": f"deployments-{environment}".lower(), "rules": rules}]
 
 
 def _publishers(account: str, actions: Sequence[str], resource: str) -> ResourceStatement:

@@ -1,6 +1,5 @@
 """Where Helm charts are kept: an OCI registry in ECR, or ChartMuseum."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
@@ -13,10 +12,10 @@ from .component import Component
 from .errors import Problem
 from .helm import HISTORY
 from .iam import (
-    EVERYONE,
-    ResourceStatement,
     Statement,
+    deny_without_tls,
     identity_policy,
+    pods_role_problems,
     resource_policy,
     service_account_trust,
 )
@@ -33,7 +32,6 @@ MUSEUM_VERSION = "3.10.4"
 """Version of the chart `chartmuseum` in its own repository."""
 
 _KEEP_OLD_DAYS = 90
-_PROVIDER = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/[^\s*?]+")
 _HOST = NameRule(
     # Source: RFC 1123, section 2.1; an ingress takes no address.
     r"(?=.{4,253}$)(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z](?:[-a-z0-9]{0,61}[a-z0-9])",
@@ -168,22 +166,13 @@ class _ChartMuseum:
             yield Problem("password", None, "it is shorter than 16 characters", "generate one, for example of 32")
         if not self.username or ":" in self.username:
             yield Problem("username", self.username, "basic authentication takes no such name", "use letters")
-        yield from self._role_problems()
+        yield from pods_role_problems(self.cluster_provider_arn, self.role_arn)
         yield from self._host_problems()
         if not self.chart_version[:1].isdigit():
             fix = f"name one version, for example {MUSEUM_VERSION}"
             yield Problem("chart_version", self.chart_version, "it is no exact version", fix)
         if not self.timeout_seconds > 0:
             yield Problem("timeout_seconds", self.timeout_seconds, "it must be positive", "give seconds")
-
-    def _role_problems(self) -> Iterator[Problem]:
-        given, argument = self.cluster_provider_arn, "cluster_provider_arn"
-        if (given is None) == (self.role_arn is None):
-            why = "the pods would have no role for the bucket" if given is None else "role_arn says another role"
-            yield Problem(argument, None, why, f"give exactly one of {argument} and role_arn")
-        if isinstance(given, str) and not _PROVIDER.fullmatch(given):
-            fix = "give arn:aws:iam::<account>:oidc-provider/<issuer>"
-            yield Problem(argument, given, "it is no OIDC provider's ARN", fix)
 
     def _host_problems(self) -> Iterator[Problem]:
         if self.host is not None:
@@ -195,22 +184,8 @@ class _ChartMuseum:
 
 
 def bucket_policy(bucket_arn: str) -> str:
-    """Render the policy of a bucket that answers over TLS only.
-
-    Source: AWS, "Security best practices for Amazon S3", "Enforce encryption of data in transit".
-    """
-    return resource_policy(
-        [
-            ResourceStatement(
-                "DenyWithoutTls",
-                EVERYONE,
-                ["s3:*"],
-                [bucket_arn, f"{bucket_arn}/*"],
-                conditions={"Bool": {"aws:SecureTransport": "false"}},
-                deny=True,
-            )
-        ]
-    )
+    """Render the policy of a bucket that answers over TLS only."""
+    return resource_policy([deny_without_tls(["s3:*"], [bucket_arn, f"{bucket_arn}/*"])])
 
 
 def storage_policy(bucket_arn: str) -> str:
@@ -304,7 +279,7 @@ class ChartMuseum(Component):
         return _pick(self.secrets, MUSEUM_SECRETS)
 
     def _bucket(self, name: str, parsed: _ChartMuseum) -> aws.s3.Bucket:
-        bucket = aws.s3.Bucket(name, bucket=parsed.bucket, force_destroy=parsed.force_destroy, opts=self.child())
+        bucket = aws.s3.Bucket(name, bucket=parsed.bucket, force_destroy=parsed.force_destroy, opts=self.keeper())
         aws.s3.BucketOwnershipControls(
             name, bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=self.child()
         )

@@ -45,5 +45,16 @@ class Component(pulumi.ComponentResource):
         return problems_of(model, args)
 
     def child(self, **options: object) -> pulumi.ResourceOptions:
-        """Options of a resource inside this component: its parent, and what must differ."""
+        """Options of a resource inside this component: its parent, and what must differ.
+
+        The component's `protect` and `retain_on_delete` stop here, which the engine would hand down: a policy, a
+        permission or a rule that is made again loses nothing, and protected it could be neither changed nor removed.
+        """
+        return self.keeper(**{"protect": False, "retain_on_delete": False, **options})
+
+    def keeper(self, **options: object) -> pulumi.ResourceOptions:
+        """Options of a resource inside this component whose loss would lose data, or lock it for ever.
+
+        It is protected and retained as the component is.
+        """
         return pulumi.ResourceOptions(parent=self, **options)  # pyright: ignore[reportArgumentType]  # the names are those of ResourceOptions

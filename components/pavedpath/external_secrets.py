@@ -11,15 +11,13 @@ import pulumi_kubernetes as kubernetes
 
 from .component import Component
 from .errors import Problem
-from .iam import Statement, identity_policy, service_account_trust
+from .iam import Statement, identity_policy, pods_role_problems, service_account_trust
 from .names import AWS_REGION, NAMESPACE, NameRule
 from .shapes import read
 
 API_VERSION = "external-secrets.io/v1"
 """API of the operator's resources, which its releases serve since 0.16."""
 
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+")
-_PROVIDER = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/[^\s*?]+")
 _SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+")
 _KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 _EMAIL = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.iam\.gserviceaccount\.com")
@@ -111,18 +109,12 @@ class _Aws:
 
     def problems(self) -> Iterator[Problem]:
         yield from AWS_REGION.check("aws.region", self.region)
-        if (self.cluster_provider_arn is None) == (self.role_arn is None):
-            why = "the operator needs one identity in AWS"
-            yield Problem(
-                "aws.role_arn", None, why, "give either cluster_provider_arn, to have a role made, or role_arn"
-            )
+        yield from pods_role_problems(self.cluster_provider_arn, self.role_arn, "aws.")
         if self.cluster_provider_arn is not None and not self.secret_arns:
             yield Problem("aws.secret_arns", None, "the role could read nothing", "give the ARN of each secret")
         if self.role_arn is not None and (self.secret_arns or self.key_arns):
             why = "what a role that exists may do is not decided here"
             yield Problem("aws.secret_arns", None, why, "leave it and key_arns out, or give cluster_provider_arn")
-        yield from _exact("aws.cluster_provider_arn", self.cluster_provider_arn, _PROVIDER)
-        yield from _exact("aws.role_arn", self.role_arn, _ROLE)
         for index, arn in enumerate(self.secret_arns):
             yield from _exact(f"aws.secret_arns[{index}]", arn, _SECRET)
         for index, arn in enumerate(self.key_arns):

@@ -14,6 +14,8 @@ POLICY_VERSION = "2012-10-17"
 """The current version of the policy language (AWS, "IAM JSON policy elements: Version")."""
 
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9*?]+")
+_CLUSTER_PROVIDER = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/[^\s*?]+")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 # Everything, or everything of a service: a bucket's or a log group's own wildcard is narrower than that.
 _ANY_RESOURCE = re.compile(r"\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:\*")
 
@@ -169,6 +171,15 @@ class ResourceStatement:
         return document
 
 
+def deny_without_tls(actions: Sequence[str], resources: Sequence[str]) -> ResourceStatement:
+    """Return the statement that refuses everyone who does not come over TLS.
+
+    Source: AWS, "Security best practices for Amazon S3", "Enforce encryption of data in transit".
+    """
+    condition = {"Bool": {"aws:SecureTransport": "false"}}
+    return ResourceStatement("DenyWithoutTls", EVERYONE, actions, resources, condition, deny=True)
+
+
 def resource_policy(statements: Sequence[ResourceStatement]) -> str:
     """Render the policy document that a resource carries."""
     return json.dumps({"Version": POLICY_VERSION, "Statement": [statement.to_json() for statement in statements]})
@@ -201,6 +212,24 @@ def service_trust(service: str, account: str, source_arn: str) -> str:
         conditions={"StringEquals": {"aws:SourceAccount": account}, "ArnLike": {"aws:SourceArn": source_arn}},
     )
     return resource_policy([by_service])
+
+
+def pods_role_problems(
+    cluster_provider_arn: pulumi.Input[str] | None, role_arn: pulumi.Input[str] | None, prefix: str = ""
+) -> Iterator[Problem]:
+    """Yield what is wrong with how pods get a role: either the cluster's OIDC provider, to have one made, or a role.
+
+    `prefix` is where the two arguments stand.
+    """
+    provider, role = f"{prefix}cluster_provider_arn", f"{prefix}role_arn"
+    if (cluster_provider_arn is None) == (role_arn is None):
+        why = "the pods would have no role" if role_arn is None else f"{role} says another role"
+        yield Problem(provider, None, why, f"give exactly one of {provider}, to have a role made, and {role}")
+    if isinstance(cluster_provider_arn, str) and not _CLUSTER_PROVIDER.fullmatch(cluster_provider_arn):
+        fix = "give arn:aws:iam::<account>:oidc-provider/<issuer>"
+        yield Problem(provider, cluster_provider_arn, "it is no OIDC provider's ARN", fix)
+    if isinstance(role_arn, str) and not _ROLE.fullmatch(role_arn):
+        yield Problem(role, role_arn, "it is no role's ARN", "give arn:aws:iam::<account>:role/<name>")
 
 
 def service_account_trust(provider_arn: str, namespace: str, account: str) -> str:

@@ -29,7 +29,7 @@ class NameRule:
 
 ORGANIZATION = NameRule(
     # Source: GitHub, "Username considerations": alphanumerics and single hyphens, not at an end, up to 39.
-    r"[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38}",
+    r"(?=.{1,39}$)[A-Za-z0-9](?:-?[A-Za-z0-9])*",
     "it is no GitHub organisation's name",
     "use up to 39 letters, digits and single hyphens",
 )
@@ -40,8 +40,9 @@ REPOSITORY = NameRule(
     "use up to 100 of letters, digits, . _ -",
 )
 LOGIN = NameRule(
-    # Source: GitHub, "Username considerations"; an underscore parts an enterprise's short code from a managed user.
-    r"[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38}(?:_[A-Za-z0-9]{3,8})?",
+    # Source: GitHub, "Username considerations"; an underscore parts an enterprise's short code from a managed user, and
+    # counts with it.
+    r"(?=.{1,39}$)[A-Za-z0-9](?:-?[A-Za-z0-9])*(?:_[A-Za-z0-9]{3,8})?",
     "no GitHub user can be called so",
     "give the login without @: up to 39 letters, digits and single hyphens",
 )

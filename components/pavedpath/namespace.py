@@ -222,7 +222,7 @@ class Namespace(Component):
                     "pod-security.kubernetes.io/warn": "restricted",
                 },
             },
-            opts=self.child(),
+            opts=self.keeper(),
         )
         self.namespace = namespace.metadata.apply(lambda metadata: str(metadata.name))
         self._network(name, parsed)

@@ -45,20 +45,14 @@ class Feature(StrEnum):
 
     INTERNAL_REPOSITORY = "internal repositories"
     RULESETS = "rulesets"
-    ORGANIZATION_RULESETS = "rulesets of the organisation"
-    PUSH_RULESETS = "push rulesets"
-    EVALUATE = "rulesets that are evaluated and not enforced"
-    METADATA_RULES = "rules on commit messages, addresses and names of branches and tags"
     MERGE_QUEUE = "merge queues"
     CODE_OWNERS = "required reviews of code owners"
     AUTO_MERGE = "auto-merge"
     WIKI = "wikis"
     ENVIRONMENTS = "environments with their secrets and variables"
-    DEPLOYMENT_BRANCHES = "deployment branches and tags"
     REQUIRED_REVIEWERS = "required reviewers"
     WAIT_TIMER = "wait timers"
     SECRET_SCANNING = "secret scanning and its push protection"  # noqa: S105  # the name of a feature
-    CODE_SCANNING = "code scanning"
     RUNNER_GROUPS = "runner groups"
 
 
@@ -92,18 +86,6 @@ REQUIREMENTS: dict[Feature, Requirement] = {
         Plan.ENTERPRISE, None, "About repositories", "make it private and give a team of everybody the pull permission"
     ),
     Feature.RULESETS: Requirement(Plan.TEAM, Plan.FREE, "About rulesets", _PUBLIC),
-    Feature.ORGANIZATION_RULESETS: Requirement(
-        Plan.TEAM, Plan.TEAM, "Managing rulesets for repositories in your organization", "give each repository its own"
-    ),
-    Feature.PUSH_RULESETS: Requirement(
-        Plan.TEAM, None, "About rulesets", "look at paths and sizes in a check, which a pull request must pass"
-    ),
-    Feature.EVALUATE: Requirement(
-        Plan.ENTERPRISE, Plan.ENTERPRISE, "Managing rulesets for a repository", "enforce it on one repository first"
-    ),
-    Feature.METADATA_RULES: Requirement(
-        Plan.ENTERPRISE, Plan.ENTERPRISE, "Available rules for rulesets", "look at them in a check"
-    ),
     Feature.MERGE_QUEUE: Requirement(
         Plan.ENTERPRISE,
         Plan.FREE,
@@ -120,12 +102,12 @@ REQUIREMENTS: dict[Feature, Requirement] = {
     Feature.ENVIRONMENTS: Requirement(
         Plan.TEAM, Plan.FREE, "Managing environments for deployment", f"{_PUBLIC}, or use secrets of the repository"
     ),
-    Feature.DEPLOYMENT_BRANCHES: Requirement(Plan.TEAM, Plan.FREE, "Managing environments for deployment", _PUBLIC),
     Feature.REQUIRED_REVIEWERS: Requirement(
         Plan.ENTERPRISE,
         Plan.FREE,
         "Deployments and environments",
-        "approval: branch (a pull request into deploy/<environment> with its approvals) or approval: dispatch",
+        "approval: branch (a pull request into deploy/<environment> with its approvals); approval: dispatch makes no"
+        " two people agree, and the policies refuse it for prod",
     ),
     Feature.WAIT_TIMER: Requirement(
         Plan.ENTERPRISE,
@@ -139,13 +121,6 @@ REQUIREMENTS: dict[Feature, Requirement] = {
         "About secret scanning",
         "run trufflehog or gitleaks as one of the checks",
         product="GitHub Secret Protection",
-    ),
-    Feature.CODE_SCANNING: Requirement(
-        Plan.TEAM,
-        Plan.FREE,
-        "About code scanning",
-        "run a scanner such as bandit or semgrep as one of the checks",
-        product="GitHub Code Security",
     ),
     Feature.RUNNER_GROUPS: Requirement(
         Plan.TEAM,

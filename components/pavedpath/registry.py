@@ -165,7 +165,7 @@ def make_repository(
         image_scanning_configuration={"scan_on_push": True},
         encryption_configurations=[{"encryption_type": "AES256"}],
         force_delete=options.force_delete or None,
-        opts=parent.child(),
+        opts=parent.keeper(),
     )
     aws.ecr.LifecyclePolicy(
         name,

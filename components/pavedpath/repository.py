@@ -334,7 +334,7 @@ class Repository(Component):
             allow_update_branch=True,
             delete_branch_on_merge=True,
             security_and_analysis=_scanning(parsed.security),
-            opts=self.child(),
+            opts=self.keeper(),
         )
 
     def _features(self, repository: github.Repository, parsed: _Repository) -> None:

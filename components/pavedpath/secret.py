@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from .component import Component
 from .errors import Problem
-from .iam import EVERYONE, ResourceStatement, resource_policy
+from .iam import EVERYONE, ResourceStatement, deny_without_tls, resource_policy
 from .names import NameRule
 from .shapes import read
 
@@ -79,14 +79,7 @@ def access_policy(arn: str) -> str:
     everything = ["secretsmanager:*"]
     return resource_policy(
         [
-            ResourceStatement(
-                "DenyWithoutTls",
-                EVERYONE,
-                everything,
-                ["*"],
-                conditions={"Bool": {"aws:SecureTransport": "false"}},
-                deny=True,
-            ),
+            deny_without_tls(everything, ["*"]),
             ResourceStatement(
                 "DenyOtherAccounts",
                 EVERYONE,
@@ -127,7 +120,7 @@ class RotatingSecret(Component):
             description=parsed.description,
             kms_key_id=parsed.kms_key_arn,
             recovery_window_in_days=parsed.recovery_window_days,
-            opts=self.child(),
+            opts=self.keeper(),
         )
         aws.secretsmanager.SecretPolicy(
             name,

@@ -196,9 +196,9 @@ class SopsKey(Component):
             description=parsed.description or f"SOPS key {parsed.alias}",
             enable_key_rotation=True,
             deletion_window_in_days=parsed.deletion_window_days,
-            opts=self.child(),
+            opts=self.keeper(),
         )
-        alias = aws.kms.Alias(name, name=f"alias/{parsed.alias}", target_key_id=key.key_id, opts=self.child())
+        alias = aws.kms.Alias(name, name=f"alias/{parsed.alias}", target_key_id=key.key_id, opts=self.keeper())
         groups = (parsed.administrators, parsed.encrypters, parsed.decrypters)
         if any(groups):
             policy = pulumi.Output.all(key.arn, *groups).apply(lambda known: key_policy(*known))
@@ -230,6 +230,8 @@ class SopsFile:
     """The file's content without SOPS's own part; every leaf is still encrypted."""
     key_arns: Sequence[str]
     """ARNs of the KMS keys that open it, or of their aliases."""
+    other_recipients: Sequence[str] = ()
+    """Kinds of recipients besides KMS that open it, as SOPS names them, for example age or pgp."""
 
     @classmethod
     def read(cls, path: Path) -> "SopsFile":
@@ -251,13 +253,17 @@ class SopsFile:
             )
         content = cast(dict[str, object], document)
         metadata = cast(dict[str, object], content.pop("sops"))
-        arns = list(_kms_arns(metadata))
+        holders = list(_key_holders(metadata))
+        arns = list(_kms_arns(holders))
         if not arns:
             raise SopsFileError(f"{path}: no KMS key opens it. Fix: sops rotate --add-kms <key ARN> --in-place {path}.")
-        return cls(path, content, arns)
+        return cls(path, content, arns, _other_kinds(holders))
 
     def foreign_keys(self, account: str, region: str) -> Iterator[Problem]:
-        """Yield each key of another account or region: whoever has that key could read this environment's values.
+        """Yield what opens the file besides keys of this account and region: who has it could read this environment.
+
+        That is each KMS key of another account or region, and each other kind of recipient (age, PGP, Vault, another
+        cloud's keys), which no key policy of the environment holds.
 
         Args:
             account: id of the environment's AWS account.
@@ -274,6 +280,13 @@ class SopsFile:
                     f"a key of {whose} opens it, but its environment is account {account} in {region}",
                     f"seal it for a key there alone; this one goes by sops rotate --rm-kms {arn} --in-place",
                 )
+        for kind in self.other_recipients:
+            yield Problem(
+                str(self.path),
+                kind,
+                f"a recipient that is no KMS key opens it, but its environment is account {account} in {region}",
+                "take it out of .sops.yaml, sops updatekeys the file, then sops rotate it",
+            )
 
     def decrypt(self, *key_arns: str) -> dict[str, object]:
         """Decrypt the file by the `sops` program on PATH if one of the environment's keys opens it.
@@ -322,11 +335,30 @@ def yaml_place(error: Exception) -> str:
     return f" at line {mark.line + 1}" if mark else ""
 
 
-def _kms_arns(metadata: Mapping[str, object]) -> Iterator[str]:
-    """Yield the ARNs of the KMS keys in SOPS's part of a file, those of key groups included."""
+def _key_holders(metadata: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield what lists recipients by their kind in SOPS's part of a file: that part itself, and each key group."""
     groups = metadata.get("key_groups")
     for holder in [metadata, *(cast(list[object], groups) if isinstance(groups, list) else [])]:
-        keys = cast(Mapping[str, object], holder).get("kms") if isinstance(holder, Mapping) else None
+        if isinstance(holder, Mapping):
+            yield cast(Mapping[str, object], holder)
+
+
+def _other_kinds(holders: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the kinds of recipients that are no KMS keys: of what SOPS writes there, they alone are lists."""
+    return sorted(
+        {
+            kind
+            for holder in holders
+            for kind, listed in holder.items()
+            if kind not in ("kms", "key_groups") and isinstance(listed, list) and listed
+        }
+    )
+
+
+def _kms_arns(holders: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Yield the ARNs of the KMS keys."""
+    for holder in holders:
+        keys = holder.get("kms")
         for key in cast(list[object], keys) if isinstance(keys, list) else []:
             if isinstance(key, Mapping) and "arn" in key:
                 yield str(cast(Mapping[str, object], key)["arn"])

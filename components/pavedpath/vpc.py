@@ -65,6 +65,9 @@ class VpcArgs(TypedDict):
     """Sizes of the subnets by need; changing one later replaces that tier's subnets. Default: fixed shares."""
     nat: NotRequired[NatMode]
     """How private subnets reach the internet. Default: none."""
+    nat_zone: NotRequired[str]
+    """Zone of the one gateway of nat=one; another one replaces the gateway and its address. Default: the first of the
+    zones by name, so that it must be named before an earlier zone is added."""
     gateway_endpoints: NotRequired[Sequence[str]]
     """Services that every subnet reaches inside AWS, free: s3, dynamodb. Default: s3."""
     interface_endpoints: NotRequired[Sequence[str]]
@@ -95,6 +98,7 @@ class _Vpc:
     tiers: Sequence[SubnetTier] = field(default_factory=lambda: tuple(SubnetTier))
     addresses: _Addresses = _Addresses()
     nat: NatMode = NatMode.NONE
+    nat_zone: str | None = None
     gateway_endpoints: Sequence[str] = ("s3",)
     interface_endpoints: Sequence[str] = ()
     flow_log_days: int = 30
@@ -110,6 +114,12 @@ class _Vpc:
                 f"a NAT gateway stands in a public subnet and serves private ones; missing: {sorted(missing)}",
                 "add the tiers, or nat=none",
             )
+        if self.nat_zone is not None and self.nat is not NatMode.ONE:
+            why = f"it is where the one gateway stands, and nat is {self.nat}"
+            yield Problem("nat_zone", self.nat_zone, why, "leave it out, or nat=one")
+        elif self.nat_zone is not None and self.nat_zone not in self.zones:
+            fix = f"name one of {', '.join(sorted(self.zones))}"
+            yield Problem("nat_zone", self.nat_zone, "the gateway would stand in none of the zones", fix)
         yield from _unknown_services("gateway_endpoints", self.gateway_endpoints, _GATEWAY_SERVICES)
         yield from _unknown_services("interface_endpoints", self.interface_endpoints, _INTERFACE_SERVICES)
         if self.interface_endpoints and SubnetTier.PRIVATE not in self.tiers:
@@ -177,7 +187,7 @@ class Vpc(Component):
         subnets = {planned: self._subnet(planned) for planned in plan}
         gateway = self._internet_gateway(subnets)
         tables = self._public_routes(subnets, gateway) | self._isolated_routes(subnets)
-        private_tables = self._private_routes(subnets, self._nat_gateways(subnets, parsed.nat, gateway))
+        private_tables = self._private_routes(subnets, self._nat_gateways(subnets, parsed, gateway))
         tables |= private_tables
         region = parsed.zones[0][:-1]
         self._gateway_endpoints(region, parsed.gateway_endpoints, tables)
@@ -261,12 +271,18 @@ class Vpc(Component):
         return {"isolated": self._route_table("isolated", members)} if members else {}
 
     def _nat_gateways(
-        self, subnets: dict[Subnet, aws.ec2.Subnet], nat: NatMode, gateway: aws.ec2.InternetGateway | None
+        self, subnets: dict[Subnet, aws.ec2.Subnet], parsed: _Vpc, gateway: aws.ec2.InternetGateway | None
     ) -> dict[str, aws.ec2.NatGateway]:
-        public = list(_tier(subnets, SubnetTier.PUBLIC).items())
-        chosen = {NatMode.NONE: [], NatMode.ONE: public[:1], NatMode.PER_ZONE: public}[nat]
+        public = _tier(subnets, SubnetTier.PUBLIC)
+        zones = {
+            NatMode.NONE: [],
+            NatMode.ONE: [parsed.nat_zone or min(parsed.zones)],
+            NatMode.PER_ZONE: parsed.zones,
+        }[parsed.nat]
         gateways: dict[str, aws.ec2.NatGateway] = {}
-        for planned, subnet in chosen:
+        for planned, subnet in public.items():
+            if planned.zone not in zones:
+                continue
             nat_name = f"{self._name}-nat-{planned.letter}"
             address = aws.ec2.Eip(nat_name, domain="vpc", opts=self.child())
             gateways[planned.letter] = aws.ec2.NatGateway(
@@ -357,7 +373,7 @@ class Vpc(Component):
 
     def _flow_log(self, days: int) -> None:
         flow_logs = f"{self._name}-flow-logs"
-        group = aws.cloudwatch.LogGroup(flow_logs, retention_in_days=days, opts=self.child())
+        group = aws.cloudwatch.LogGroup(flow_logs, retention_in_days=days, opts=self.keeper())
         role = aws.iam.Role(
             flow_logs,
             assume_role_policy=self._vpc.arn.apply(flow_log_trust),

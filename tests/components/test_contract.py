@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pavedpath
+import pulumi
 import pytest
 from pavedpath import InvalidArgumentsError, tag_everything
 from pavedpath.component import Component
@@ -64,12 +65,31 @@ SMALLEST: dict[str, Mapping[str, Any] | None] = {
 }
 
 
-def build(name: str, args: Mapping[str, Any] | None, *, tags: Mapping[str, str] | None = None) -> Graph:
+# What each component has whose loss would lose data; all else can be made again from the program.
+HOLDS_DATA: dict[str, set[str]] = {
+    "ChartMuseum": {"aws:s3/bucket:Bucket"},
+    "ChartRegistry": {"aws:ecr/repository:Repository"},
+    "ImageRegistry": {"aws:ecr/repository:Repository"},
+    "Namespace": {"kubernetes:core/v1:Namespace"},
+    "Repository": {"github:index/repository:Repository"},
+    "RotatingSecret": {"aws:secretsmanager/secret:Secret"},
+    "SopsKey": {"aws:kms/key:Key", "aws:kms/alias:Alias"},
+    "Vpc": {"aws:cloudwatch/logGroup:LogGroup"},
+}
+
+
+def build(
+    name: str,
+    args: Mapping[str, Any] | None,
+    *,
+    tags: Mapping[str, str] | None = None,
+    opts: pulumi.ResourceOptions | None = None,
+) -> Graph:
     def program() -> None:
         if tags:
             tag_everything(tags)
         make = cast(Callable[..., object], COMPONENTS[name])
-        make("it", args) if args is not None else make("it")
+        make("it", args, opts=opts) if args is not None else make("it", opts=opts)
 
     return run(program)
 
@@ -129,6 +149,14 @@ class TestEveryComponent:
             if "tags" in node.inputs:
                 assert node.inputs["tags"] == {"Name": node.name, "project": "p", "environment": "e", "owner": "o"}
 
+    def test_protects_and_retains_what_holds_data_and_nothing_else(self, name: str) -> None:
+        graph = build(name, SMALLEST[name], opts=pulumi.ResourceOptions(protect=True, retain_on_delete=True))
+        held = HOLDS_DATA.get(name, set())
+        assert held <= {node.type_ for node in graph.nodes.values()}
+        for node in graph.nodes.values():
+            if node.custom:
+                assert (node.type_, node.protect, node.retain) == (node.type_, node.type_ in held, node.type_ in held)
+
     def test_says_what_it_creates(self, name: str) -> None:
         assert "Creates: " in (COMPONENTS[name].__doc__ or "")
 
@@ -146,10 +174,37 @@ class TestEveryArgument:
         assert {problem.argument for problem in caught.value.problems} == set(required)
 
 
-def test_secrets_of_an_environment_are_marked() -> None:
-    graph = build("RepositoryEnvironment", SMALLEST["RepositoryEnvironment"])
-    secret = graph.one("github:index/actionsEnvironmentSecret:ActionsEnvironmentSecret")
-    assert secret.inputs["value"] == SECRET
+HIDDEN = "https://recognisable.example/secret-of-many-characters"
+
+# Each argument that takes a secret, given one in the clear, which the component must hide by itself.
+TAKES_SECRETS: dict[str, Mapping[str, Any]] = {
+    "ChartMuseum": {"password": HIDDEN},
+    "DeploymentAlerts": {"https_endpoints": {"pager": HIDDEN}},
+    "Repository": {
+        "hooks": {"ci": {"url": "https://ci.example", "secret": HIDDEN, "events": ["push"]}},
+    },
+    "RepositoryEnvironment": {"secrets": {"TOKEN": HIDDEN}},
+    "RotatingSecret": {"initial_value": HIDDEN},
+}
+
+
+@pytest.mark.parametrize("name", sorted(TAKES_SECRETS))
+def test_a_secret_given_in_the_clear_is_marked_wherever_it_goes(name: str) -> None:
+    graph = build(name, {**(SMALLEST[name] or {}), **TAKES_SECRETS[name]})
+    shown = repr(graph)
+    assert SECRET in shown
+    assert HIDDEN not in shown
+
+
+def test_secret_values_of_a_release_stay_marked() -> None:
+    def program() -> None:
+        secret = {"token": pulumi.Output.secret(HIDDEN), "list": [{"deep": pulumi.Output.secret(HIDDEN)}]}
+        given: Any = {**(SMALLEST["HelmApplication"] or {}), "values": {"plain": 1}, "secret_values": secret}
+        pavedpath.HelmApplication("it", given)
+
+    graph = run(program)
+    assert graph.one("kubernetes:helm.sh/v3:Release").inputs["values"] == SECRET
+    assert HIDDEN not in repr(graph)
 
 
 def test_the_deployers_kubeconfig_is_marked_secret() -> None:

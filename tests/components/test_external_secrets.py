@@ -95,7 +95,9 @@ def test_a_role_that_exists_is_used_as_it_is() -> None:
     [
         ({}, {"aws"}),
         ({"aws": AWS, "vault": VAULT}, {"aws"}),
-        ({"aws": {"region": "us-east-1"}}, {"aws.role_arn"}),
+        ({"aws": {"region": "us-east-1"}}, {"aws.cluster_provider_arn"}),
+        ({"aws": {"region": "us-east-1", "role_arn": "reader"}}, {"aws.role_arn"}),
+        ({"aws": {**AWS, "cluster_provider_arn": PROVIDER + "*"}}, {"aws.cluster_provider_arn"}),
         ({"aws": {"region": "moon", "cluster_provider_arn": PROVIDER}}, {"aws.region", "aws.secret_arns"}),
         ({"aws": {**AWS, "secret_arns": [ARN + "*"]}}, {"aws.secret_arns[0]"}),
         ({"aws": {**AWS, "secret_arns": "all"}}, {"aws.secret_arns"}),

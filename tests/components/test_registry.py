@@ -180,3 +180,4 @@ class TestChartMuseum:
             "timeout_seconds",
         ]
         assert refused(ChartMuseum, {**MUSEUM, "host": "https://charts.example.com"}) == ["host"]
+        assert refused(ChartMuseum, {**MUSEUM, "role_arn": "charts"}) == ["role_arn"]

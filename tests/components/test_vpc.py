@@ -45,6 +45,26 @@ def test_going_from_one_gateway_to_one_a_zone_keeps_every_resource() -> None:
             assert after.nodes[urn].inputs == node.inputs
 
 
+def test_a_named_zone_keeps_the_one_gateway_when_an_earlier_zone_comes() -> None:
+    before = vpc(nat=NatMode.ONE, zones=ZONES[1:])
+    after = vpc(nat=NatMode.ONE, zones=ZONES, nat_zone="us-east-1b")
+    assert {urn: node.inputs for urn, node in after.nodes.items() if urn in before.nodes and "nat" in node.name} == {
+        urn: node.inputs for urn, node in before.nodes.items() if "nat" in node.name
+    }
+    assert after.one("aws:ec2/natGateway:NatGateway").name == "net-nat-b"
+    assert {
+        node.inputs["natGatewayId"] for node in after.of_type("aws:ec2/route:Route") if "natGatewayId" in node.inputs
+    } == {"net-nat-b-id"}
+
+
+def test_a_zone_for_a_gateway_that_could_not_stand_there_is_refused() -> None:
+    assert problems(nat=NatMode.ONE, nat_zone="us-east-1d") == [
+        ("nat_zone", "name one of us-east-1a, us-east-1b, us-east-1c")
+    ]
+    for mode in (NatMode.NONE, NatMode.PER_ZONE):
+        assert problems(nat=mode, nat_zone="us-east-1a") == [("nat_zone", "leave it out, or nat=one")]
+
+
 def test_default_security_group_is_emptied() -> None:
     group = vpc().one("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup")
     assert (group.inputs["ingress"], group.inputs["egress"]) == ([], [])

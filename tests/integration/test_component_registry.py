@@ -20,11 +20,11 @@ MANIFEST: dict[str, Any] = {
 }
 
 
-def images(*repositories: str, retain: bool = False, **arguments: Any) -> str:
+def images(*repositories: str, protect: bool = False, retain: bool = False, **arguments: Any) -> str:
     return f"""\
 import pulumi
 from pavedpath import ImageRegistry
-opts = pulumi.ResourceOptions(retain_on_delete={retain})
+opts = pulumi.ResourceOptions(protect={protect}, retain_on_delete={retain})
 registry = ImageRegistry("images", {{"repositories": {list(repositories)!r}, **{arguments!r}}}, opts)
 pulumi.export("urls", registry.repository_urls)
 """
@@ -162,8 +162,33 @@ def test_retained_repositories_outlive_their_stack(world: World) -> None:
     stack.destroy()
     ecr = world.aws("ecr")
     assert [each["repositoryName"] for each in ecr.describe_repositories()["repositories"]] == ["kept/api"]
-    assert ecr.get_lifecycle_policy(repositoryName="kept/api")["lifecyclePolicyText"]
+    with pytest.raises(ecr.exceptions.LifecyclePolicyNotFoundException):
+        ecr.get_lifecycle_policy(repositoryName="kept/api")
     ecr.delete_repository(repositoryName="kept/api")
+
+
+def test_protection_holds_the_repositories_and_nothing_else(world: World) -> None:
+    stack = Lifecycle.begin(world, "protected")
+    stack.up(images("held/api", "held/web", protect=True, retain=True, pull_accounts=["210987654321"]))
+    changed = stack.up(images("held/api", "held/web", protect=True, retain=True, keep_images=5))
+    assert changed == {
+        operation: {f"{kind} held/{name}" for name in ("api", "web")}
+        for operation, kind in (("replace", "LifecyclePolicy"), ("delete", "RepositoryPolicy"))
+    }
+    assert stack.drift() == {}
+    ecr = world.aws("ecr")
+    rules = json.loads(ecr.get_lifecycle_policy(repositoryName="held/api")["lifecyclePolicyText"])["rules"]
+    assert rules[-1]["selection"]["countNumber"] == 5
+    with pytest.raises(ecr.exceptions.RepositoryPolicyNotFoundException):
+        ecr.get_repository_policy(repositoryName="held/api")
+
+    printed = stack.refused(images("held/api", protect=True, retain=True, keep_images=5))
+    assert "ecr/repository:Repository::held/web" in printed
+    assert "protected" in printed
+    assert {each["repositoryName"] for each in ecr.describe_repositories()["repositories"]} == {"held/api", "held/web"}
+    stack.up(images("held/api", "held/web"))
+    stack.destroy()
+    assert ecr.describe_repositories()["repositories"] == []
 
 
 def test_a_second_replicating_registry_is_refused(world: World) -> None:

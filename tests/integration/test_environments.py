@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.conftest import World, make_world
 
@@ -89,17 +90,29 @@ def test_prod_deploys_from_a_branch_that_two_approve(prod: World) -> None:
 
 
 def test_what_holds_data_is_protected_in_prod_and_not_in_dev(dev: World, prod: World) -> None:
-    holds_data = {"aws:kms/key:Key", "aws:ecr/repository:Repository", "kubernetes:core/v1:Namespace"}
-    kept = [each for each in resources(prod, "prod") if each["type"] in holds_data]
-    # The topic's own key holds nothing: it encrypts messages on their way.
-    kept = [each for each in kept if "DeploymentAlerts" not in each["urn"]]
-    assert {each["type"] for each in kept} == holds_data
-    assert all(each.get("protect") and each.get("retainOnDelete") for each in kept)
-    assert not [each for each in resources(dev, "dev") if each.get("protect")]
+    held = [each for each in resources(prod, "prod") if each.get("protect")]
+    assert {each["type"] for each in held} == {
+        "aws:cloudwatch/logGroup:LogGroup",
+        "aws:ecr/repository:Repository",
+        "aws:kms/alias:Alias",
+        "aws:kms/key:Key",
+        "kubernetes:core/v1:Namespace",
+    }
+    assert all(each.get("retainOnDelete") for each in held)
+    assert not [each for each in resources(dev, "dev") if each.get("protect") or each.get("retainOnDelete")]
+
+
+def test_what_holds_no_data_changes_under_protection(prod: World) -> None:
+    images = yaml.safe_load((prod.directory / "Pulumi.prod.yaml").read_text())["config"]["pavedpath:images"]
+    document = yaml.safe_load((prod.directory / "Pulumi.prod.yaml").read_text())
+    document["config"]["pavedpath:images"] = {**images, "keep_images": images["keep_images"] + 1}
+    (prod.directory / "Pulumi.prod.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    prod.stack("up", "prod")
+    assert prod.preview("prod") == {"prod": []}
 
 
 def test_what_is_protected_survives_a_destroy(prod: World) -> None:
-    printed = prod.run("pulumi", "destroy", "--yes", "--stack", "prod", expect=255)
+    printed = prod.run("pulumi", "destroy", "--yes", "--stack", "prod", expect=1)
     assert "protect" in printed
     assert KEY.format("prod") in aliases(prod)
     with prod.kubernetes() as cluster:

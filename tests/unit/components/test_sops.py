@@ -140,6 +140,25 @@ class TestKeysOfTheFile:
             "nonsense",
         ]
 
+    @pytest.mark.parametrize("kind", ["age", "pgp", "hc_vault", "gcp_kms", "azure_kv", "hckms"])
+    @pytest.mark.parametrize("grouped", [False, True])
+    def test_any_other_kind_of_recipient_is_named_without_what_it_holds(
+        self, tmp_path: Path, kind: str, *, grouped: bool
+    ) -> None:
+        other: dict[str, object] = {kind: [{"recipient": "their-key", "enc": "sealed data key"}]}
+        keys: dict[str, object] = {"kms": [{"arn": ARN}], "version": "3.11.0", "mac": "ENC[m]"}
+        metadata = {"key_groups": [keys, other]} if grouped else keys | other
+        file = SopsFile.read(write(tmp_path / "x.yaml", {"a": "ENC[x]", "sops": metadata}))
+        (problem,) = file.foreign_keys("123456789012", "us-east-1")
+        assert (problem.argument, problem.value) == (str(file.path), kind)
+        assert "no KMS key" in problem.why
+        assert not re.search("their-key|sealed data key", str(problem))
+
+    def test_empty_lists_of_other_kinds_are_no_problem(self, tmp_path: Path) -> None:
+        empty: dict[str, object] = {"kms": [{"arn": ARN}], "age": [], "pgp": None, "key_groups": [{"hc_vault": []}]}
+        file = SopsFile.read(write(tmp_path / "x.yaml", {"a": "ENC[x]", "sops": empty}))
+        assert list(file.foreign_keys("123456789012", "us-east-1")) == []
+
 
 class TestCreationRules:
     def test_each_environment_has_its_own_key(self) -> None:

@@ -112,14 +112,65 @@ def test_a_newer_state_is_kept_unless_forced_and_then_backed_up(project: Project
     result = run(project, "restore", "dev", str(made.path))
     assert result.exit_code == Exit.FAILED
     assert "would be forgotten" in result.stderr
-    assert project.exported("dev") == newer
-    result = run(project, "restore", "dev", str(made.path), "--dry-run", "--force")
-    assert f"- shop::{PARAMETER}::b" in result.stdout
+    assert "--dry-run" in result.stderr
     assert project.exported("dev") == newer
     assert run(project, "restore", "dev", str(made.path), "--force").exit_code == Exit.OK
     assert project.exported("dev") == state("a")
     (before,) = tmp_path.glob("*.before-restore.json")
     assert json.loads(before.read_text()) == newer
+
+
+def test_a_dry_run_lists_the_difference_and_says_what_would_be_refused(project: Project, tmp_path: Path) -> None:
+    project.state("dev", state("a"))
+    made = back_up(project.engine(), "dev", tmp_path)
+    newer = state("a", "b", time="2026-03-02T12:00:00Z")
+    project.state("dev", newer)
+    result = run(project, "restore", "dev", str(made.path), "--dry-run")
+    assert result.exit_code == Exit.OK, result.output
+    assert f"- shop::{PARAMETER}::b" in result.stdout
+    assert "would be refused without --force" in result.stdout
+    assert "newer than the backup's" in result.stdout
+    assert "--dry-run" not in result.output, "it is what runs"
+    room.checksum_path(made.path).unlink()
+    result = run(project, "restore", "dev", str(made.path), "--dry-run", "--output", "json")
+    told = json.loads(result.stdout)
+    assert [("missing" in each, "newer" in each) for each in told["refused"]] == [(True, False), (False, True)]
+    assert [each["change"] for each in told["differences"]] == ["removed"]
+    result = run(project, "restore", "dev", str(made.path), "--dry-run", "--force")
+    assert "would be restored" in result.stdout
+    assert "refused" not in result.stdout
+    assert project.exported("dev") == newer
+
+
+def test_a_dry_run_over_a_state_that_cannot_be_read_lists_the_backup(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.state("dev", state("a"))
+    made = back_up(project.engine(), "dev", tmp_path)
+
+    def damaged(_engine: Engine, _stack: str) -> Any:
+        raise StackCommandError("failed to load checkpoint: unexpected end of JSON input")
+
+    monkeypatch.setattr(Engine, "export", damaged)
+    result = run(project, "restore", "dev", str(made.path), "--dry-run")
+    assert result.exit_code == Exit.OK, result.output
+    assert f"+ shop::{PARAMETER}::a" in result.stdout
+    assert "cannot be read" in result.stdout
+    assert run(project, "restore", "dev", str(made.path)).exit_code == Exit.FAILED
+
+
+def test_a_secrets_former_value_is_restored_though_it_looks_the_same(project: Project, tmp_path: Path) -> None:
+    def secret(text: str) -> dict[str, str]:
+        return {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": text}
+
+    project.state("dev", state("a", value=secret("former")))
+    made = back_up(project.engine(), "dev", tmp_path)
+    project.state("dev", state("a", value=secret("later"), time="2026-03-02T12:00:00Z"))
+    result = run(project, "restore", "dev", str(made.path), "--dry-run")
+    assert "a secret's value may" in result.stdout
+    assert run(project, "restore", "dev", str(made.path), "--force").exit_code == Exit.OK
+    assert project.exported("dev") == state("a", value=secret("former"))
+    assert "nothing to do" in run(project, "restore", "dev", str(made.path)).stdout
 
 
 def grow(path: Path) -> None:
@@ -220,3 +271,21 @@ def test_what_a_cut_off_migration_left_is_a_persons_decision(project: Project, t
         with pytest.raises(StackCommandError, match=r"mv Pulumi\.dev\.yaml\.bak\.1 Pulumi\.dev\.yaml"):
             moving.move(engine, "dev", f"file://{tmp_path}", tmp_path / "b", silent, "passphrase")
     assert project.stacks() == ["dev"]
+
+
+def test_a_moved_stacks_former_file_is_beside_its_backup_once(tmp_path: Path) -> None:
+    config, kept = tmp_path / "Pulumi.dev.yaml", tmp_path / "b" / "shop.dev.Pulumi.dev.yaml"
+    kept.parent.mkdir()
+    former, other = (tmp_path / f"Pulumi.dev.yaml.bak.{number}" for number in (1, 2))
+    former.write_text("config: {}\n")
+    moving.put_away(config, kept)
+    assert kept.read_text() == "config: {}\n", "a migration that somebody else began"
+    former.write_text("config: {}\n")
+    other.write_text("config: {a: 1}\n")
+    moving.put_away(config, kept)
+    assert sorted(path.name for path in kept.parent.iterdir()) == [
+        "shop.dev.Pulumi.dev.yaml",
+        "shop.dev.Pulumi.dev.yaml.bak.2",
+    ]
+    assert not former.exists()
+    assert not other.exists()
