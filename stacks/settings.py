@@ -310,16 +310,20 @@ def file_schema(model: type[SharedSettings] | type[EnvironmentSettings]) -> dict
     }
 
 
+_ABOUT = ("title", "description", "default")
+_WORDS: Mapping[str, dict[str, Any]] = {
+    "boolean": {"enum": ["true", "false"]},
+    "integer": {"type": "string", "pattern": "^[0-9]+$"},
+}
+
+
 def _as_written(node: dict[str, Any]) -> dict[str, Any]:
     """Let a value at the top be text too: the CLI writes `"false"` for false when it rewrites a stack's file."""
-    if node.get("type") == "boolean":
-        words = {"enum": ["true", "false"]}
-    elif node.get("type") == "integer":
-        words = {"type": "string", "pattern": "^[0-9]+$"}
-    else:
+    kinds = node.get("anyOf", [{key: value for key, value in node.items() if key not in _ABOUT}])
+    words = [_WORDS[kind["type"]] for kind in kinds if kind.get("type") in _WORDS]
+    if not words:
         return node
-    about = {key: value for key, value in node.items() if key in ("title", "description", "default")}
-    return {**about, "anyOf": [{key: value for key, value in node.items() if key not in about}, words]}
+    return {**{key: value for key, value in node.items() if key in _ABOUT}, "anyOf": [*kinds, *words]}
 
 
 def schema_files() -> dict[Path, str]:

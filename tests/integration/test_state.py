@@ -249,6 +249,9 @@ def test_a_deleted_a_damaged_and_an_outdated_state_come_back(home: Project) -> N
 
     project.program("one", "two", "three")
     project.up()
+    planned = project.pavedpath("state", "restore", "dev", str(backup), "--dry-run")
+    assert "- lost::aws:ssm/parameter:Parameter::three" in planned
+    assert "would be refused without --force" in planned
     refused = project.pavedpath("state", "restore", "dev", str(backup), expect=Exit.FAILED)
     assert "newer than the backup's" in refused
     assert "aws:ssm/parameter:Parameter::three" in refused
@@ -318,7 +321,8 @@ def test_a_stack_moves_to_another_backend_with_another_provider(home: Project, t
     assert list(project.directory.glob("Pulumi.dev.yaml.bak*")) == []
     assert "already" in project.pavedpath(*move)
     (backup,) = (project.directory / "b").glob("*Z.json")
-    shutil.copy(next((project.directory / "b").glob("*.Pulumi.dev.yaml")), project.directory / "Pulumi.dev.yaml")
+    (config,) = (project.directory / "b").glob("*.Pulumi.dev.yaml*")
+    shutil.copy(config, project.directory / "Pulumi.dev.yaml")
     project.pavedpath("state", "restore", "dev", str(backup), PULUMI_BACKEND_URL=source)
     assert live_copies(project, source) == [source], "the way back works, too"
 

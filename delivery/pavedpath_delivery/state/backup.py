@@ -18,7 +18,15 @@ from pathlib import Path
 from pavedpath_delivery.stack.engine import Engine, StackNotFoundError
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
 from pavedpath_delivery.stack.events import Json
-from pavedpath_delivery.state.checkpoint import Difference, comparable, differences, facts, faults, has_plain_secrets
+from pavedpath_delivery.state.checkpoint import (
+    Difference,
+    comparable,
+    differences,
+    facts,
+    faults,
+    has_plain_secrets,
+    identical,
+)
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 
@@ -37,14 +45,29 @@ class Backup:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did, or (dry run) would do; `safety` is the backup of what was there before."""
+    """What a restore did, or (dry run) would do.
+
+    `same` is whether the state was the backup's already, `safety` the backup of what was there before, `refusals` why
+    the run would be refused were it no dry run.
+    """
 
     stack: str
     path: Path
     differences: Sequence[Difference]
     created: bool
-    changed: bool
+    same: bool = False
+    changed: bool = False
     safety: Backup | None = None
+    refusals: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Current:
+    """What the backend has; `export` is None if it has nothing that can be read, `damage` says why it cannot."""
+
+    export: Json | None
+    missing: bool = False
+    damage: str = ""
 
 
 def back_up(engine: Engine, stack: str, folder: Path, label: str = "") -> Backup:
@@ -97,11 +120,11 @@ def write_atomically(path: Path, text: str) -> None:
         os.close(folder)
 
 
-def read_backup(path: Path, project: str, stack: str, *, force: bool = False) -> Json:
-    """Return the state in a backup file.
+def read_backup(path: Path, project: str, stack: str) -> Json:
+    """Return the state in a backup file, whose checksum may be missing.
 
     Raises:
-        StackCommandError: it is not there, not whole, or not of this stack; `force` lets a missing checksum pass.
+        StackCommandError: it is not there, not what its checksum says, or not of this stack.
     """
     try:
         content = path.read_bytes()
@@ -115,11 +138,6 @@ def read_backup(path: Path, project: str, stack: str, *, force: bool = False) ->
                 f"{path}: its SHA-256 is not what {checksum.name} says: one of the two was changed or cut off.\n"
                 "Fix: fetch the backup again, or use an older one."
             )
-    elif not force:
-        raise StackCommandError(
-            f"{path}: its checksum {checksum.name} is missing, so it may be incomplete.\n"
-            "Fix: fetch it, too; or --force, if you know that the file is whole."
-        )
     try:
         export: Json = json.loads(content)
     except ValueError as error:
@@ -145,22 +163,25 @@ def restore(
         stack: the stack; it is created if the backend has none.
         path: the backup.
         say: prints a line.
-        force: also over a state that is newer, or that cannot be read.
-        dry_run: only compare.
+        force: also over a state that is newer or cannot be read, and from a file without a checksum.
+        dry_run: only compare, and say what would be refused.
 
     Raises:
         StackCommandError: the backup is not of this stack, or what is there is newer; or it is not there afterwards.
     """
-    then = read_backup(path, engine.project(), stack, force=force)
-    now, missing = _now(engine, stack, force=force)
-    if now is not None and facts(now).resources and not force:
-        _check_age(stack, now, then)
+    then = read_backup(path, engine.project(), stack)
+    current = _current(engine, stack)
+    now = current.export
     found = differences(now or {}, then)
-    same = now is not None and comparable(now) == comparable(then)
-    if dry_run or same:
-        return Restored(stack, path, found, missing, changed=False)
+    if now is not None and identical(now, then):
+        return Restored(stack, path, found, current.missing, same=True)
+    refusals = [] if force else [*_unverified(path), *_overwritten(stack, current, then)]
+    if dry_run:
+        return Restored(stack, path, found, current.missing, refusals=refusals)
+    if refusals:
+        raise StackCommandError("\n".join([*refusals, "--dry-run lists what would change."]))
     safety = None
-    if missing:
+    if current.missing:
         engine.create(stack)
     elif now is not None and facts(now).resources:
         safety = back_up(engine, stack, path.parent, ".before-restore")
@@ -171,34 +192,46 @@ def restore(
             f"{stack}: the state that was read back is not the backup's: somebody else changed the stack just now,"
             f" or the backend lost something.\nFix: see `pulumi stack export -s {stack}`, then restore again."
         )
-    return Restored(stack, path, found, missing, changed=True, safety=safety)
+    return Restored(stack, path, found, current.missing, changed=True, safety=safety)
 
 
-def _now(engine: Engine, stack: str, *, force: bool) -> tuple[Json | None, bool]:
-    """Return the stack's state, None if there is none or it is damaged; and whether the stack is missing."""
+def _current(engine: Engine, stack: str) -> _Current:
     try:
-        return engine.export(stack), False
+        return _Current(engine.export(stack))
     except StackNotFoundError:
-        return None, True
+        return _Current(None, missing=True)
     except StackCommandError as error:
         if error.code is Exit.LOCKED or not re.search(r"checkpoint|JSON|deserializ|unmarshal", str(error)):
             raise
-        if force:
-            return None, False
-        raise StackCommandError(
-            f"{stack}: the state in the backend cannot be read, so it cannot be compared with the backup.\n{error}\n"
+        return _Current(None, damage=str(error))
+
+
+def _unverified(path: Path) -> list[str]:
+    checksum = checksum_path(path)
+    if checksum.exists():
+        return []
+    return [
+        f"{path}: its checksum {checksum.name} is missing, so it may be incomplete.\n"
+        "Fix: fetch it, too; or --force, if you know that the file is whole."
+    ]
+
+
+def _overwritten(stack: str, current: _Current, then: Json) -> list[str]:
+    """Say what would be lost of the state in the backend."""
+    if current.damage:
+        return [
+            f"{stack}: the state in the backend cannot be read, so it cannot be compared with the backup.\n"
+            f"{current.damage}\n"
             "Fix: --force puts the backup in its place (a versioned bucket, and the backend's own .bak, keep it)."
-        ) from error
-
-
-def _check_age(stack: str, now: Json, then: Json) -> None:
+        ]
+    now = current.export
     mine, theirs = facts(now).written, facts(then).written
-    if mine is None or theirs is None or mine <= theirs:
-        return
+    if not facts(now).resources or mine is None or theirs is None or mine <= theirs:
+        return []
     lost = [each.urn for each in differences(now, then) if each.change == "removed"]
     forgotten = f"\nThese resources would be forgotten, but go on existing: {', '.join(lost)}" if lost else ""
-    raise StackCommandError(
+    return [
         f"{stack}: the state in the backend is of {mine:%Y-%m-%d %H:%M:%S} UTC, newer than the backup's"
         f" ({theirs:%Y-%m-%d %H:%M:%S} UTC).{forgotten}\n"
-        "Fix: look at the difference with --dry-run; --force restores nevertheless."
-    )
+        "Fix: --force, if the older one is to take its place; what is there is backed up first."
+    ]

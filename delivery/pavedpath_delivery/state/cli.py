@@ -13,7 +13,7 @@ from pavedpath_delivery.stack.errors import Exit, StackCommandError
 
 if TYPE_CHECKING:
     from pavedpath_delivery.stack.engine import Engine
-    from pavedpath_delivery.state.backup import Backup
+    from pavedpath_delivery.state.backup import Backup, Restored
     from pavedpath_delivery.state.checkpoint import Difference
 
 app = typer.Typer(
@@ -161,10 +161,11 @@ def restore(
         if done.changed:
             talk.say(f"{stack}: restored from {file}, read back and the same")
             talk.say(f"Next: pulumi preview --refresh -s {stack}, which shows where reality has gone on since")
-        elif not done.differences and not done.created:
+        elif done.same:
             talk.say(f"{stack}: the backend has just this state; nothing to do")
         else:
-            talk.say(f"{stack}: would be {'created and ' if done.created else ''}restored from {file}")
+            for line in _outlook(done):
+                talk.say(line)
         talk.give(
             {
                 "stack": stack,
@@ -176,6 +177,7 @@ def restore(
                     {"urn": each.urn, "change": each.change, "properties": list(each.properties)}
                     for each in done.differences
                 ],
+                "refused": list(done.refusals),
                 "before": str(done.safety.path) if done.safety else None,
             }
         )
@@ -235,6 +237,14 @@ def _backup_json(done: "Backup") -> dict[str, Any]:
         "pending_operations": done.pending,
         "written": done.written.isoformat() if done.written else None,
     }
+
+
+def _outlook(done: "Restored") -> list[str]:
+    """Say what a restore would do that was only tried."""
+    alike = [] if done.differences or done.created else [f"{done.stack}: no resource differs; a secret's value may"]
+    if done.refusals:
+        return [*alike, f"{done.stack}: would be refused without --force:", *done.refusals]
+    return [*alike, f"{done.stack}: would be {'created and ' if done.created else ''}restored from {done.path}"]
 
 
 def _difference_lines(found: "Sequence[Difference]") -> list[str]:

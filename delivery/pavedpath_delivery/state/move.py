@@ -18,7 +18,7 @@ from pavedpath_delivery.stack.lock import judge, locked_error, process_started, 
 from pavedpath_delivery.stack.s3 import S3Place, explained
 from pavedpath_delivery.state.backup import Backup, back_up
 from pavedpath_delivery.state.bootstrap import stacks_of
-from pavedpath_delivery.state.checkpoint import comparable, facts
+from pavedpath_delivery.state.checkpoint import facts, identical
 from pavedpath_delivery.state.project import ProjectFiles, check_alias, default_alias, provider_url
 
 
@@ -61,25 +61,27 @@ def move(engine: Engine, stack: str, source_url: str, folder: Path, say: Callabl
     backup = back_up(source, stack, folder)
     say(f"{stack}: backup {backup.path}")
     config = engine.config_file(stack)
+    kept = backup.path.with_suffix(f".{config.name}")
     if there:
         _check_copy(engine, stack, export, source_url, target_url)
         say(f"{stack}: {target_url} has it already, the same: a move was interrupted, and goes on")
     else:
         _check_config(config)
-        kept = _keep_config(config, backup)
+        if config.exists():
+            shutil.copy(config, kept)
         try:
             engine.call("stack", "migrate", source_url, stack, "--secrets-provider", provider, "--yes", stack=stack)
         except StackCommandError as error:
-            raise StackCommandError(f"{error}\n{config.name} as it was: {kept}", error.code) from error
+            was = kept if kept.exists() else "there was none"
+            raise StackCommandError(f"{error}\n{config.name} as it was: {was}", error.code) from error
         _check_copy(engine, stack, export, source_url, target_url)
-    if not _same(source.export(stack), export):
+    if not identical(source.export(stack), export):
         raise StackCommandError(
             f"{stack}: somebody changed it in {source_url} while it was copied. Nothing was taken away there.\n"
             f"Fix: pulumi stack rm --force --preserve-config -s {stack} (in {target_url}), then move it again."
         )
     source.call("stack", "rm", stack, "--force", "--yes", "--preserve-config", stack=stack)
-    for path in _leftovers(config):  # they open the source's secrets: their place is beside its backup
-        shutil.move(path, backup.path.parent / f"{backup.path.stem}.{path.name}")
+    put_away(config, kept)
     return Moved(stack, source_url, target_url, backup)
 
 
@@ -122,17 +124,12 @@ def _check_quiet(source: Engine, stack: str, url: str, export: Json) -> None:
 
 
 def _check_copy(engine: Engine, stack: str, export: Json, source_url: str, target_url: str) -> None:
-    if not _same(engine.export(stack), export):
+    if not identical(engine.export(stack), export):
         raise StackCommandError(
             f"{stack}: {target_url} has it with another content than {source_url}. Nothing was taken away.\n"
             "Fix: decide which of the two lives (pulumi stack export -s …), remove the other with\n"
             f"  pulumi stack rm --force --preserve-config -s {stack}  (it deletes no resource)"
         )
-
-
-def _same(one: Json, other: Json) -> bool:
-    """Whether two exports are one state; only the time tells where nothing but a secret's value differs."""
-    return comparable(one) == comparable(other) and facts(one).written == facts(other).written
 
 
 def _check_config(config: Path) -> None:
@@ -143,12 +140,20 @@ def _check_config(config: Path) -> None:
         )
 
 
-def _keep_config(config: Path, backup: Backup) -> str:
-    if not config.exists():
-        return "there was none"
-    kept = backup.path.with_suffix(f".{config.name}")
-    shutil.copy(config, kept)
-    return str(kept)
+def put_away(config: Path, kept: Path) -> None:
+    """Leave the source's stack file at `kept`, once, and no copy of it beside the new one: it opens old secrets.
+
+    Args:
+        config: the stack's file, beside which `pulumi stack migrate` leaves copies of what it was.
+        kept: the copy beside the backup; not there yet if another run began the migration.
+    """
+    for path in _leftovers(config):
+        if not kept.exists():
+            shutil.move(path, kept)
+        elif path.read_bytes() == kept.read_bytes():
+            path.unlink()
+        else:
+            shutil.move(path, kept.with_name(kept.name.removesuffix(config.name) + path.name))
 
 
 def _leftovers(config: Path) -> list[Path]:
