@@ -1,5 +1,6 @@
 """The checkout as a whole: documents that name what exists, arrows, nothing of one machine."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -72,3 +73,17 @@ def test_the_readme_names_the_two_commands() -> None:
     assert "$ make up\n" in readme
     assert "$ make test\n" in readme
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_renovate_finds_every_action_that_the_library_pins() -> None:
+    """A pin that no pattern finds would stay as it is for ever in each managed repository."""
+    (manager,) = json.loads((ROOT / "renovate.json").read_text())["customManagers"]
+    files = re.compile(manager["managerFilePatterns"][0].strip("/"))
+    pattern = re.compile(manager["matchStrings"][0].replace("(?<", "(?P<"))
+    pins: list[str] = []
+    for path in sorted((ROOT / "components").rglob("*.py")):
+        found = re.findall(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", path.read_text())
+        assert not found or files.search(path.relative_to(ROOT).as_posix())
+        assert [f"{each['depName']}@{each['currentDigest']}" for each in pattern.finditer(path.read_text())] == found
+        pins += found
+    assert pins
