@@ -65,7 +65,8 @@ def test_alarms_live_and_die(world: World) -> None:
     assert made == {
         "create": {
             *{f"MetricAlarm alerts-{kind}" for kind in ALARMS},
-            *{f"{kind} alerts" for kind in ("Key", "Alias", "KeyPolicy", "Topic", "TopicPolicy")},
+            *{f"{kind} alerts-alerts" for kind in ("Key", "Alias", "KeyPolicy")},
+            *{f"{kind} alerts" for kind in ("Topic", "TopicPolicy")},
             "TopicSubscription alerts-ops@example.com",
             "TopicSubscription alerts-pager",
         }
