@@ -601,7 +601,6 @@ def budget() -> None:
         time_unit="MONTHLY",
         limit_amount="200.00",
         limit_unit="USD",
-        cost_filters=[{"name": "TagKeyValue", "values": ["user:environment$dev"]}],
         notifications=[
             {
                 "comparison_operator": "GREATER_THAN",
