@@ -9,7 +9,6 @@ from pavedpath.errors import Problem
 from pavedpath.helm import image_problems, merge, schema_problems
 
 from .identity import Identity
-from .parsing import SettingsError
 from .settings import ENVIRONMENTS, PROJECT, ApplicationSettings, EnvironmentSettings
 
 VALUES = Path("etc/helm_values")
@@ -24,31 +23,32 @@ class Application:
     files: ValuesFiles
 
 
-def read_applications(settings: EnvironmentSettings, environment: str) -> dict[str, Application]:
-    """Read every application's chart and files, in which `application_mistakes` found nothing.
+class Applications:
+    """The applications of one environment; the files of each are read once, by whoever asks first."""
 
-    Raises:
-        SettingsError: a file changed since.
-    """
-    try:
-        return {name: _read(name, each, environment) for name, each in settings.applications.items()}
-    except _UnusableError as error:
-        raise SettingsError(str(error)) from None
+    def __init__(self, environment: str) -> None:
+        self._environment = environment
+        self._read: dict[str, Application] = {}
 
+    def read(self, name: str, settings: ApplicationSettings) -> Application:
+        """Return an application with what `mistakes` found nothing wrong with."""
+        if name not in self._read:
+            self._read[name] = _read(name, settings, self._environment)
+        return self._read[name]
 
-def application_mistakes(settings: EnvironmentSettings, environment: str, identity: Identity) -> Iterator[str]:
-    """Yield everything that is missing, cannot be used, or belongs to another environment.
+    def mistakes(self, settings: EnvironmentSettings, identity: Identity) -> Iterator[str]:
+        """Yield everything that is missing, cannot be used, or belongs to another environment.
 
-    So a mistake in one application stops the stack before its first resource.
-    """
-    for name, application in settings.applications.items():
-        try:
-            read = _read(name, application, environment)
-        except _UnusableError as error:
-            yield from error.problems
-        else:
-            for problem in _mistakes(read, settings, identity):
-                yield f"{name}: {problem}".removesuffix(".")
+        So a mistake in one application stops the stack before its first resource.
+        """
+        for name, application in settings.applications.items():
+            try:
+                read = self.read(name, application)
+            except _UnusableError as error:
+                yield from error.problems
+            else:
+                for problem in _mistakes(read, settings, identity):
+                    yield f"{name}: {problem}".removesuffix(".")
 
 
 class _UnusableError(Exception):

@@ -22,7 +22,7 @@ from pavedpath import (
 )
 from pavedpath_runners import RunnerLabels
 
-from .applications import Application, read_applications
+from .applications import Application, Applications
 from .cluster import current_cluster
 from .contract import SharedOutputs
 from .environment_arguments import (
@@ -50,14 +50,14 @@ class _Registries:
     variables: Mapping[str, pulumi.Output[str]]
 
 
-def deploy(settings: EnvironmentSettings, environment: str, identities: Mapping[str, Identity]) -> None:
+def deploy(
+    settings: EnvironmentSettings, environment: str, identities: Mapping[str, Identity], applications: Applications
+) -> None:
     """Compose the stack and export its outputs.
 
     Raises:
-        SettingsError: files that cannot be used.
-        WrongEnvironmentError: run with another environment's account or cluster. Both before the first resource.
+        WrongEnvironmentError: run with another environment's account or cluster; before the first resource.
     """
-    applications = read_applications(settings, environment)
     cluster = current_cluster(pulumi.runtime.get_config_env())
     found = {"account": aws.get_caller_identity().account_id, "cluster": cluster.name}
     require(found, environment, identities)
@@ -71,7 +71,10 @@ def deploy(settings: EnvironmentSettings, environment: str, identities: Mapping[
     for name in settings.deployments:
         _repository_environment(name, environment, settings, shared, roles[name], registries, namespaces)
     pulumi.export("deploy roles", {name: role.arn for name, role in roles.items()})
-    releases = {name: _release(name, application, namespaces[name], key) for name, application in applications.items()}
+    releases = {
+        name: _release(name, applications.read(name, application), namespaces[name], key)
+        for name, application in settings.applications.items()
+    }
     pulumi.export(
         "applications",
         {

@@ -29,13 +29,15 @@ from pavedpath import (
 )
 from pavedpath.vpc import SubnetAddressesArgs
 
-from .applications import application_mistakes
+from .applications import Applications
 from .identity import Identity
 from .parsing import Check, mistakes_at
 from .settings import PROJECT, EnvironmentSettings
 
 
-def checks(settings: EnvironmentSettings, environment: str, identity: Identity) -> Iterator[Check]:
+def checks(
+    settings: EnvironmentSettings, environment: str, identity: Identity, applications: Applications
+) -> Iterator[Check]:
     """Yield what to ask the components of the stack, and the files of its applications, about its settings."""
 
     def check(*reads: str, mistakes: Callable[[], Iterable[str]]) -> Check:
@@ -54,7 +56,7 @@ def checks(settings: EnvironmentSettings, environment: str, identity: Identity) 
         "applications",
         "require_image_digests",
         "account",
-        mistakes=lambda: application_mistakes(settings, environment, identity),
+        mistakes=lambda: applications.mistakes(settings, identity),
     )
     yield check("watch", "cluster", "applications", mistakes=lambda: _watch(settings, environment))
 

@@ -39,21 +39,23 @@ def _shared(stack: str) -> None:
 
 
 def _environment(stack: str) -> None:
+    from .applications import Applications
     from .environment import deploy
     from .environment_arguments import checks
 
     config, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
     identities = {**read_identities(ROOT), stack: identity_of(config)}
+    applications = Applications(stack)
     settings = parse_settings(
         EnvironmentSettings,
         stack,
         config,
         secret_keys,
-        lambda parsed: checks(parsed, stack, identities[stack]),
+        lambda parsed: checks(parsed, stack, identities[stack], applications),
         conflicts(stack, identities),
     )
     _tag(stack, settings.owner)
-    deploy(settings, stack, identities)
+    deploy(settings, stack, identities, applications)
 
 
 def _tag(stack: str, owner: str) -> None:

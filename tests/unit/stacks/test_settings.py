@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacks import environment_arguments, shared_arguments
+from stacks.applications import Applications
 from stacks.identity import Identity
 from stacks.parsing import SettingsError, parse_settings
 from stacks.settings import MODELS, ROOT, EnvironmentSettings, SharedSettings, schema_files
@@ -138,5 +139,5 @@ def test_rubbish_is_a_settings_error_and_never_a_traceback(config: dict[str, str
             EnvironmentSettings,
             "dev",
             config,
-            checks=lambda parsed: environment_arguments.checks(parsed, "dev", Identity()),
+            checks=lambda parsed: environment_arguments.checks(parsed, "dev", Identity(), Applications("dev")),
         )
