@@ -9,16 +9,21 @@ from typing import Any
 
 from tests.integration.conftest import ROOT, World
 
-PROJECT = """\
-name: components
+_PROJECT = """\
+name: {name}
 runtime:
   name: python
-  options: {virtualenv: .venv}
+  options: {{virtualenv: .venv}}
 config:
   aws:region: us-east-1
   github:owner: acme
   github:legacyClient: "false"
 """
+
+
+def project_file(name: str) -> str:
+    """Return the Pulumi.yaml of a small project whose providers go where the sandbox's variables point."""
+    return _PROJECT.format(name=name)
 
 
 @dataclass
@@ -37,7 +42,7 @@ class Lifecycle:
         """Make an empty project with a stack of its own beside the world's."""
         directory = world.directory / name
         directory.mkdir()
-        (directory / "Pulumi.yaml").write_text(PROJECT.replace("name: components", f"name: {name}", 1))
+        (directory / "Pulumi.yaml").write_text(project_file(name))
         (directory / ".venv").symlink_to(ROOT / ".venv")
         (directory / "__main__.py").write_text("")
         made = cls(world, directory)

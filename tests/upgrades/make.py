@@ -21,28 +21,20 @@ from typing import Any
 
 from pavedpath_sandbox.sandbox import Sandbox
 
+from tests.integration.lifecycle import project_file
+
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = Path(__file__).resolve().parent
 STACKS = ("shared", "dev")
 COMPONENTS = "components"
 CHART = "charts/web-service"
-PROJECT = """\
-name: upgrades
-runtime:
-  name: python
-  options: {virtualenv: .venv}
-config:
-  aws:region: us-east-1
-  github:owner: acme
-  github:legacyClient: "false"
-"""
 
 
 def components_project(directory: Path, release: str, chart: Path) -> Path:
     """Lay out a project whose program is the release's `components.py`."""
     project = directory / COMPONENTS
     project.mkdir()
-    (project / "Pulumi.yaml").write_text(PROJECT)
+    (project / "Pulumi.yaml").write_text(project_file("upgrades"))
     (project / ".venv").symlink_to(ROOT / ".venv")
     shutil.copytree(chart, project / "chart")
     shutil.copy(FIXTURES / release / "components.py", project / "__main__.py")
