@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pavedpath_delivery.kit.command import Format, Output
+from pavedpath_delivery.kit.errors import DeliveryError
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
 
 if TYPE_CHECKING:
@@ -19,36 +20,28 @@ app = typer.Typer(
 )
 
 
-class Output(StrEnum):
-    """How a result is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 Stacks = Annotated[list[str], typer.Argument(metavar="STACK...", help="Stacks, in the order to work on them.")]
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="A folder of the project.", file_okay=False, exists=True)]
 Next = Annotated[list[str] | None, typer.Option("--next", help="A command to propose below the summary; repeatable.")]
 Whole = Annotated[
     str | None, typer.Option("--whole", help="The command that the summary names for what it leaves out.")
 ]
-Format = Annotated[Output, typer.Option("--output", help="`json` prints the result alone on stdout.")]
 _HERE = Path()
 
 
 def _run(stacks: list[str], cwd: Path, command: "Callable[[Flow], Exit]", output: Output = Output.TEXT) -> None:
     from rich.console import Console
 
+    from pavedpath_delivery.kit.kube import KubernetesApi
     from pavedpath_delivery.stack.engine import Engine, check_stacks, find_root
     from pavedpath_delivery.stack.flow import Flow
-    from pavedpath_delivery.stack.kube import KubernetesApi
 
     console = Console(stderr=output is Output.JSON, highlight=False, width=_width())
     try:
         root = find_root(cwd.resolve())
         check_stacks(stacks, root)
         code = command(Flow(Engine(root), console, lambda: KubernetesApi.from_environment(os.environ)))
-    except StackCommandError as error:
+    except DeliveryError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
         code = error.code
     except KeyboardInterrupt:

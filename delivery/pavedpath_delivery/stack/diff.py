@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from pavedpath_delivery.stack.events import STACK_TYPE, Json, ResourceState, Step, plain
+from pavedpath_delivery.kit.documents import Json
+from pavedpath_delivery.stack.events import STACK_TYPE, ResourceState, Step, plain
 
 _MISSING: Final = object()
 _PATH_PART = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]"]+)')

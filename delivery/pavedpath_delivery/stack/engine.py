@@ -16,8 +16,9 @@ from typing import Any, cast
 
 import yaml
 
+from pavedpath_delivery.kit.documents import Json
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
-from pavedpath_delivery.stack.events import Event, Json, parse_event
+from pavedpath_delivery.stack.events import Event, parse_event
 from pavedpath_delivery.stack.lock import refused_for_lock
 from pavedpath_delivery.stack.run import Run
 

@@ -5,12 +5,11 @@ that a newer engine is no error.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Json: TypeAlias = Any  # a JSON document of a shape that providers decide; narrowed where it is read
-Properties: TypeAlias = Mapping[str, Json]
+from pavedpath_delivery.kit.documents import Json, Properties
 
 SECRET = "[secret]"  # noqa: S105  printed in place of a secret
 _SIGNATURE = "4dabf18193072939515e22adb298388d"  # resource.SigKey of the engine: marks values that are not plain JSON
@@ -144,16 +143,6 @@ def plain(value: Json) -> Json:
     if isinstance(value, list):
         return [plain(item) for item in cast(list[Json], value)]
     return LATER if isinstance(value, str) and value in _UNKNOWN else value
-
-
-def fields(value: Json) -> Properties:
-    """Return an object of a JSON document; empty for what is none."""
-    return cast(Properties, value) if isinstance(value, Mapping) else {}
-
-
-def objects(value: Json) -> list[Properties]:
-    """Return the objects of a list in a JSON document; empty for what is none."""
-    return [fields(item) for item in cast(list[Json], value)] if isinstance(value, list) else []
 
 
 def resource_name(urn: str) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pavedpath_delivery.kit.documents import Json
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack import render
 from pavedpath_delivery.stack.engine import Engine, StackNotFoundError
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
-from pavedpath_delivery.stack.events import Event, Json
-from pavedpath_delivery.stack.kube import KubernetesApi
+from pavedpath_delivery.stack.events import Event
 from pavedpath_delivery.stack.layers import Layer, layers
 from pavedpath_delivery.stack.pods import PodWatcher
 from pavedpath_delivery.stack.repair import plan

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from pavedpath_delivery.stack.events import Json
+from pavedpath_delivery.kit.documents import Json
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pavedpath_delivery.kit.documents import Properties, fields, objects
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack.errors import StackCommandError
-from pavedpath_delivery.stack.events import RELEASE_TYPE, Event, Properties, Step, fields, objects, plain
-from pavedpath_delivery.stack.kube import KubernetesApi
+from pavedpath_delivery.stack.events import RELEASE_TYPE, Event, Step, plain
 
 _JUST_STARTING = frozenset({"ContainerCreating", "PodInitializing", "Pending", "ContainersNotReady"})
 _RELEASE_LABELS = ("app.kubernetes.io/instance", "release", "helm.sh/release")

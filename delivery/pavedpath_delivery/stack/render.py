@@ -16,8 +16,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pavedpath_delivery.kit.documents import Json
 from pavedpath_delivery.stack.diff import PropertyChange, ResourceChange
-from pavedpath_delivery.stack.events import Json, PolicyViolation, resource_name
+from pavedpath_delivery.stack.events import PolicyViolation, resource_name
 from pavedpath_delivery.stack.layers import Layer, as_text, fit
 from pavedpath_delivery.stack.run import Finished, InFlight, Run, describe
 

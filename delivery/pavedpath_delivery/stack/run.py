@@ -4,13 +4,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from pavedpath_delivery.kit.documents import Json
 from pavedpath_delivery.stack.diff import ResourceChange, resource_changes
 from pavedpath_delivery.stack.events import (
     PROVIDER_PREFIX,
     STACK_TYPE,
     Diagnostic,
     Event,
-    Json,
     PolicyViolation,
     Step,
     Summary,

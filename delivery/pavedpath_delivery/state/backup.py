@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pavedpath_delivery.kit.documents import Json
 from pavedpath_delivery.stack.engine import Engine, StackNotFoundError
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
-from pavedpath_delivery.stack.events import Json
 from pavedpath_delivery.state.checkpoint import (
     Difference,
     comparable,

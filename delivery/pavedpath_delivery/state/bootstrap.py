@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pavedpath_delivery.kit.documents import fields
 from pavedpath_delivery.stack.engine import Engine
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
-from pavedpath_delivery.stack.events import fields
 from pavedpath_delivery.stack.s3 import ClientOf, S3Place, explained
 from pavedpath_delivery.state import policies
 from pavedpath_delivery.state.bucket import Bucket, log_rules, state_rules

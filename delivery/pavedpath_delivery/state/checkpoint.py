@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from pavedpath_delivery.stack.events import Json, fields, objects
+from pavedpath_delivery.kit.documents import Json, fields, objects
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  the mark of a secret, the same in every state

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pavedpath_delivery.stack.cli import Cwd, Format, Output, Stacks
+from pavedpath_delivery.kit.command import DryRun, Format, Output
+from pavedpath_delivery.kit.errors import DeliveryError
+from pavedpath_delivery.stack.cli import Cwd, Stacks
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ app = typer.Typer(
 )
 
 Stack = Annotated[str, typer.Argument(metavar="STACK")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")]
 _HERE = Path()
 _LISTED = 20  # properties and resources that a person reads; JSON has all
 
@@ -56,7 +57,7 @@ def _run(cwd: Path, output: Output, stacks: list[str], work: "Callable[[Engine, 
         root = find_root(cwd.resolve())
         check_stacks(stacks, root)
         code = work(Engine(root), talk)
-    except StackCommandError as error:
+    except DeliveryError as error:
         print(error, file=sys.stderr)  # noqa: T201  as it stands: rich would wrap commands that are to be copied
         code = error.code
     except KeyboardInterrupt:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pavedpath_delivery.kit.documents import Json
 from pavedpath_delivery.stack.engine import Engine, StackNotFoundError
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
-from pavedpath_delivery.stack.events import Json
 from pavedpath_delivery.stack.lock import judge, locked_error, process_started, read_locks
 from pavedpath_delivery.stack.s3 import S3Place, explained
 from pavedpath_delivery.state.backup import Backup, back_up

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 import yaml
 
+from pavedpath_delivery.kit.documents import fields
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
-from pavedpath_delivery.stack.events import fields
 from pavedpath_delivery.state.policies import Team
 
 _SECURE = re.compile(r"^\s*-?\s*[\"']?secure[\"']?\s*:", re.MULTILINE)

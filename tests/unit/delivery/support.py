@@ -8,10 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack.engine import Engine
 from pavedpath_delivery.stack.events import parse_event
 from pavedpath_delivery.stack.flow import Flow
-from pavedpath_delivery.stack.kube import KubernetesApi
 from pavedpath_delivery.stack.run import Run
 from rich.console import Console
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from pavedpath_delivery.stack.errors import StackCommandError
-from pavedpath_delivery.stack.kube import KubernetesApi, kubeconfig_path
+from pavedpath_delivery.kit.errors import DeliveryError
+from pavedpath_delivery.kit.kube import KubernetesApi, kubeconfig_path
 
 
 def kubeconfig(path: Path, user: dict[str, Any], cluster: dict[str, Any] | None = None) -> dict[str, str]:
@@ -56,7 +56,7 @@ def test_the_first_file_that_exists_is_used(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_one_clear_error(
     tmp_path: Path, user: dict[str, Any], cluster: dict[str, Any] | None
 ) -> None:
-    with pytest.raises(StackCommandError, match=str(tmp_path / "k")):
+    with pytest.raises(DeliveryError, match=str(tmp_path / "k")):
         KubernetesApi.from_environment(kubeconfig(tmp_path / "k", user, cluster))
 
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_used_is_one_clear_error(
 )
 def test_a_broken_kubeconfig_is_not_quoted_for_it_holds_tokens(tmp_path: Path, text: str) -> None:
     (tmp_path / "k").write_text(text)
-    with pytest.raises(StackCommandError, match=r"it is no YAML \((Parser|Scanner)Error in line [12]\)") as error:
+    with pytest.raises(DeliveryError, match=r"it is no YAML \((Parser|Scanner)Error in line [12]\)") as error:
         KubernetesApi.from_environment({"KUBECONFIG": str(tmp_path / "k")})
     assert "s3cret" not in str(error.value)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx
 import pytest
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack.errors import StackCommandError
 from pavedpath_delivery.stack.events import Event
-from pavedpath_delivery.stack.kube import KubernetesApi
 from pavedpath_delivery.stack.pods import (
     PodProblem,
     PodWatcher,

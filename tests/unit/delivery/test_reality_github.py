@@ -4,8 +4,9 @@ from typing import Any
 
 import httpx
 import pytest
+from pavedpath_delivery.kit.github import GitHub, api_root, connect
 from pavedpath_delivery.stack.repair.plan import Absent, Exists, PendingOperation, Repeatable, Unclear
-from pavedpath_delivery.stack.repair.reality_github import FINDERS, GitHub, api_root, connect, look
+from pavedpath_delivery.stack.repair.reality_github import FINDERS, look
 
 R = "/api/v3/repos/acme/shop"
 NONE: frozenset[str] = frozenset()

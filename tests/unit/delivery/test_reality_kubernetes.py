@@ -4,7 +4,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pavedpath_delivery.stack.kube import KubernetesApi
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack.repair.plan import Absent, Exists, PendingOperation, Unclear
 from pavedpath_delivery.stack.repair.reality_kubernetes import Revision, look, stuck_revisions, unblock_release
 

@@ -11,9 +11,9 @@ from socket import gethostname
 from typing import Any
 
 import pytest
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
 from pavedpath_delivery.stack.events import RELEASE_TYPE
-from pavedpath_delivery.stack.kube import KubernetesApi
 from pavedpath_delivery.stack.lock import Lock, read_locks
 from pavedpath_delivery.stack.repair import reality_aws, reality_github, reality_kubernetes
 from pavedpath_delivery.stack.repair import run as repair_run

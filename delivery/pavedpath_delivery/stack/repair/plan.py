@@ -11,16 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from pavedpath_delivery.stack.events import (
-    PROVIDER_PREFIX,
-    RELEASE_TYPE,
-    STACK_TYPE,
-    Json,
-    Properties,
-    fields,
-    objects,
-    plain,
-)
+from pavedpath_delivery.kit.documents import Json, Properties, fields, objects
+from pavedpath_delivery.stack.events import PROVIDER_PREFIX, RELEASE_TYPE, STACK_TYPE, plain
 
 _BRIDGED = ("aws:", "github:")
 

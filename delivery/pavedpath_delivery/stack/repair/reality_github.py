@@ -6,77 +6,12 @@ joined with `:` and a `:` inside a part is written `??`.
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeAlias
+from urllib.parse import quote
 
-from pavedpath_delivery.stack.events import fields
+from pavedpath_delivery.kit.documents import fields
+from pavedpath_delivery.kit.github import GitHub, connect
 from pavedpath_delivery.stack.repair.plan import Absent, Exists, PendingOperation, Reality, Repeatable, Unclear
-
-if TYPE_CHECKING:
-    import httpx
-
-_PUBLIC_API = "https://api.github.com/"
-
-
-class GitHub:
-    """The REST API as the owner's; the owner is an organisation.
-
-    Args:
-        client: an HTTP client whose base URL is the API's root and which authenticates itself.
-        owner: the organisation.
-    """
-
-    def __init__(self, client: "httpx.Client", owner: str) -> None:
-        self._client = client
-        self.owner = owner
-
-    def get(self, path: str, **params: str) -> Any | None:
-        """Return the document at a path, None where there is none."""
-        response = self._client.get(path, params=params)
-        if response.status_code == 404:
-            return None
-        response.raise_for_status()
-        return response.json()
-
-    def every(self, path: str, key: str | None = None) -> list[Mapping[str, Any]]:
-        """Return the items of all pages; `key` names the field that holds them where the answer is no list."""
-        items: list[Mapping[str, Any]] = []
-        url: str | None = f"{path}?per_page=100"
-        while url:
-            response = self._client.get(url)
-            if response.status_code == 404:
-                break
-            response.raise_for_status()
-            items += response.json()[key] if key else response.json()
-            url = response.links.get("next", {}).get("url")
-        return items
-
-
-def api_root(base_url: str) -> str:
-    """Return the REST root for the provider's base URL: an Enterprise Server has it under `/api/v3/`. Pure."""
-    base = base_url.rstrip("/") + "/"
-    host = urlsplit(base).hostname or ""
-    if host == "api.github.com" or host.endswith(".ghe.com") or base.endswith("/api/v3/"):
-        return base
-    return base + "api/v3/"
-
-
-def connect(environ: Mapping[str, str], provider: Mapping[str, Any]) -> GitHub:
-    """Open the API that the provider uses: its own inputs first, then GITHUB_BASE_URL, GITHUB_OWNER, GITHUB_TOKEN."""
-    import httpx
-
-    def setting(field: str, variable: str, default: str = "") -> str:
-        value = provider.get(field)
-        return value if isinstance(value, str) and value else environ.get(variable, default)
-
-    root = api_root(setting("baseUrl", "GITHUB_BASE_URL", _PUBLIC_API))
-    token = environ.get("GITHUB_TOKEN", "")
-    headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    client = httpx.Client(base_url=root, headers=headers, timeout=30, follow_redirects=True)
-    return GitHub(client, setting("owner", "GITHUB_OWNER"))
-
 
 Finder: TypeAlias = Callable[[GitHub, PendingOperation], Reality]
 

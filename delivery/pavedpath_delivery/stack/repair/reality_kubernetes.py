@@ -3,9 +3,10 @@
 import os
 from dataclasses import dataclass
 
+from pavedpath_delivery.kit.documents import fields, objects
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack.errors import StackCommandError
-from pavedpath_delivery.stack.events import RELEASE_TYPE, fields, objects, plain
-from pavedpath_delivery.stack.kube import KubernetesApi
+from pavedpath_delivery.stack.events import RELEASE_TYPE, plain
 from pavedpath_delivery.stack.repair.plan import Absent, Exists, PendingOperation, Reality, Unclear
 
 

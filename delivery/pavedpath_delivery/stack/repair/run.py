@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 
+from pavedpath_delivery.kit.documents import Json
+from pavedpath_delivery.kit.kube import KubernetesApi
 from pavedpath_delivery.stack.engine import Engine
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
-from pavedpath_delivery.stack.events import RELEASE_TYPE, Json
-from pavedpath_delivery.stack.kube import KubernetesApi
+from pavedpath_delivery.stack.events import RELEASE_TYPE
 from pavedpath_delivery.stack.leftovers import remove_leftovers
 from pavedpath_delivery.stack.lock import Holder, Lock, judge, locked_error, process_started, read_locks
 from pavedpath_delivery.stack.repair import plan, reality_aws, reality_github, reality_kubernetes

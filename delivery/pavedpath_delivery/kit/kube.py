@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from pavedpath_delivery.stack.errors import StackCommandError
-from pavedpath_delivery.stack.events import Json, Properties, fields, objects
+from pavedpath_delivery.kit.documents import Json, Properties, fields, objects
+from pavedpath_delivery.kit.errors import DeliveryError
 
 if TYPE_CHECKING:
     import httpx
@@ -44,7 +44,7 @@ def _access(path: Path) -> _Access:
     context = named("contexts", str(document.get("current-context", "")), "context")
     cluster = named("clusters", str(context.get("cluster", "")), "cluster")
     if not cluster.get("server"):
-        raise StackCommandError(f"{path}: its current context names no cluster with a server")
+        raise DeliveryError(f"{path}: its current context names no cluster with a server")
     return _Access(str(cluster["server"]), cluster, named("users", str(context.get("user", "")), "user"))
 
 
@@ -116,7 +116,7 @@ class KubernetesApi:
         """Open the cluster that KUBECONFIG names.
 
         Raises:
-            StackCommandError: there is no usable kubeconfig.
+            DeliveryError: there is no usable kubeconfig.
         """
         import httpx
 
@@ -126,7 +126,7 @@ class KubernetesApi:
             token = _token(access.user, environ)
             tls = _tls(access, path.parent)
         except (OSError, KeyError, ValueError, yaml.YAMLError, subprocess.SubprocessError) as error:
-            raise StackCommandError(f"The kubeconfig {path} cannot be used: {_reason(error)}") from error
+            raise DeliveryError(f"The kubeconfig {path} cannot be used: {_reason(error)}") from error
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return cls(httpx.Client(base_url=access.server, headers=headers, verify=tls, timeout=_TIMEOUT_S))
 

@@ -1,0 +1,1 @@
+"""What the commands share: errors, time, programs, GitHub, Kubernetes, and how a result is shown."""

@@ -1,0 +1,75 @@
+"""What a step tells GitHub Actions: outputs, summary, masks and annotations. Elsewhere each of them does nothing.
+
+Source: GitHub, "Workflow commands for GitHub Actions".
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+
+@dataclass(frozen=True)
+class Actions:
+    """The job that the command runs in, from its environment variables."""
+
+    environ: Mapping[str, str]
+    stream: TextIO
+
+    @classmethod
+    def current(cls) -> "Actions":
+        """Return the job of this process."""
+        # Workflow commands may stand on either stream; stdout is the result's.
+        return cls(os.environ, sys.stderr)
+
+    @property
+    def running(self) -> bool:
+        """Whether this is a job of GitHub Actions."""
+        return self.environ.get("GITHUB_ACTIONS") == "true"
+
+    def set_outputs(self, outputs: Mapping[str, str]) -> None:
+        """Set outputs of the step; a value may have many lines."""
+        self._append("GITHUB_OUTPUT", "".join(_assignment(name, value) for name, value in outputs.items()))
+
+    def add_summary(self, markdown: str) -> None:
+        """Add to the summary of the job."""
+        self._append("GITHUB_STEP_SUMMARY", markdown if markdown.endswith("\n") or not markdown else f"{markdown}\n")
+
+    def mask(self, secret: str) -> None:
+        """Have a value hidden in the log from here on."""
+        for line in filter(None, secret.splitlines()):
+            self._command("add-mask", line)
+
+    def error(self, message: str, title: str = "") -> None:
+        """Show an error at the job."""
+        self._command("error", message, f" title={_property(title)}" if title else "")
+
+    def _append(self, variable: str, text: str) -> None:
+        path = self.environ.get(variable)
+        if path and text:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(text)
+
+    def _command(self, name: str, text: str, properties: str = "") -> None:
+        if self.running:
+            self.stream.write(f"::{name}{properties}::{_data(text)}\n")
+            self.stream.flush()
+
+
+def _assignment(name: str, value: str) -> str:
+    if "\n" not in value and "\r" not in value:
+        return f"{name}={value}\n"
+    # A delimiter that nobody can guess: a value cannot end itself and assign something else.
+    end = f"end-{secrets.token_hex(16)}"
+    return f"{name}<<{end}\n{value}\n{end}\n"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
