@@ -47,6 +47,10 @@ class Actions:
         """Show an error at the job."""
         self._command("error", message, f" title={_property(title)}" if title else "")
 
+    def warning(self, message: str, title: str = "") -> None:
+        """Show a warning at the job, which stays green."""
+        self._command("warning", message, f" title={_property(title)}" if title else "")
+
     def _append(self, variable: str, text: str) -> None:
         path = self.environ.get(variable)
         if path and text:

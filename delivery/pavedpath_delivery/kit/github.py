@@ -1,6 +1,7 @@
 """GitHub's REST API, at github.com or wherever GITHUB_BASE_URL points."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,12 +27,12 @@ class GitHub:
         self.owner = owner
 
     def get(self, path: str, **params: str) -> Any | None:
-        """Return the document at a path, None where there is none."""
+        """Return the document at a path, None where there is none; empty for an answer without one."""
         response = self._client.get(path, params=params)
         if response.status_code == 404:
             return None
         response.raise_for_status()
-        return response.json()
+        return response.json() if response.content else {}
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any | None:
         """Make a change and return the answer's document, None for an answer without one.
@@ -46,16 +47,39 @@ class GitHub:
 
     def every(self, path: str, key: str | None = None) -> list[Mapping[str, Any]]:
         """Return the items of all pages; `key` names the field that holds them where the answer is no list."""
-        items: list[Mapping[str, Any]] = []
-        url: str | None = f"{path}?per_page=100"
-        while url:
-            response = self._client.get(url)
-            if response.status_code == 404:
-                break
+        return list(self.stream(path, key))
+
+    def stream(self, path: str, key: str | None = None, **params: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the items of all pages as `every` returns them; a page is asked for when its first item is."""
+        response = self._client.get(path, params={"per_page": "100", **params})
+        while response.status_code != 404:
             response.raise_for_status()
-            items += response.json()[key] if key else response.json()
+            yield from response.json()[key] if key else response.json()
             url = response.links.get("next", {}).get("url")
-        return items
+            if not url:
+                return
+            response = self._client.get(url)
+
+
+@contextmanager
+def told() -> Generator[None]:
+    """Tell what GitHub refuses to answer, or that it cannot be reached, to the user; for what raises no DeliveryError.
+
+    Raises:
+        DeliveryError: instead of the HTTP client's own errors.
+    """
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        request, response = error.request, error.response
+        response.read()
+        raise DeliveryError(
+            f"GitHub refused {request.method} {request.url.path} ({response.status_code}): {_reason(response)}"
+        ) from error
+    except httpx.HTTPError as error:
+        raise DeliveryError(f"GitHub cannot be reached: {error or type(error).__name__}") from error
 
 
 def _reason(response: "httpx.Response") -> str:

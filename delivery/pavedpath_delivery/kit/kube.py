@@ -1,4 +1,4 @@
-"""A small Kubernetes API client over the kubeconfig: read lists and objects, delete one object."""
+"""A small Kubernetes API client over the kubeconfig: lists and objects, read, changed and deleted."""
 
 import base64
 import json
@@ -138,9 +138,24 @@ class KubernetesApi:
         response.raise_for_status()
         return response.json()
 
+    def text(self, path: str, params: Mapping[str, str] | None = None) -> str | None:
+        """Return what is at a path as it stands, a log for one; None where there is none."""
+        response = self._client.get(path, params=dict(params or {}))
+        if response.status_code == 404:
+            return None
+        response.raise_for_status()
+        return response.text
+
     def items(self, path: str, params: Mapping[str, str] | None = None) -> list[Properties]:
         """Return the objects of a list."""
         return objects(fields(self.get(path, params)).get("items"))
+
+    def send(self, method: str, path: str, body: Properties) -> Json:
+        """Create (POST), replace (PUT) or change (PATCH, a merge patch) an object; return it as it is then."""
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        response = self._client.request(method, path, content=json.dumps(body), headers={"Content-Type": kind})
+        response.raise_for_status()
+        return response.json()
 
     def delete(self, path: str) -> None:
         """Delete an object; one that is gone is no error."""

@@ -59,26 +59,66 @@ def call(
     Raises:
         ProgramTimeoutError: it took longer than `timeout`.
     """
-    process = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=None if environ is None else dict(environ),
-        cwd=cwd,
-        # A group of its own, so that what it started ends with it; a terminal's Ctrl-C is passed on below.
-        start_new_session=True,
-    )
+    running = Running(argv, stdin=stdin, environ=environ, cwd=cwd)
     try:
-        stdout, stderr = process.communicate(stdin, timeout)
-    except subprocess.TimeoutExpired:
-        end(process)
-        raise ProgramTimeoutError(f"{Path(argv[0]).name} took longer than {timeout:g} s and was ended.") from None
+        done = running.wait(timeout)
     except BaseException:
-        end(process)
+        running.end()
         raise
-    return Done(process.returncode, stdout, stderr)
+    if done is None:
+        running.end()
+        raise ProgramTimeoutError(f"{Path(argv[0]).name} took longer than {timeout:g} s and was ended.")
+    return done
+
+
+class Running:
+    """A program at work, in a process group of its own. Its arguments hold no secrets: others can read them.
+
+    Args:
+        argv: the program, as `find` returns it, and its arguments.
+        stdin: text for it to read; nothing without it.
+        environ: all its environment variables; without it those of this process.
+        cwd: folder to run it in.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self._process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=None if environ is None else dict(environ),
+            cwd=cwd,
+            # A group of its own, so that what it started ends with it; a terminal's Ctrl-C does not reach it by itself.
+            start_new_session=True,
+        )
+        self._unsent = stdin
+
+    def wait(self, seconds: float | None) -> Done | None:
+        """Return what it left, or None if it is still at work after so many seconds; None waits to its end."""
+        text, self._unsent = self._unsent, None  # taken once: what is written partly is gone on with by itself
+        try:
+            stdout, stderr = self._process.communicate(text, seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        return Done(self._process.returncode, stdout, stderr)
+
+    def interrupt(self) -> None:
+        """Ask it to stop, by SIGINT; it may take its time to leave things in order."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGINT)
+
+    def end(self, patience: float = 10.0) -> None:
+        """End it and its children: asked first, killed after `patience` seconds."""
+        end(self._process, patience)
 
 
 def end(process: "subprocess.Popen[str]", patience: float = 10.0) -> None:

@@ -1,0 +1,1 @@
+"""The lock file of the actions that workflows use."""

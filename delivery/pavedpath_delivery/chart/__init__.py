@@ -1,0 +1,1 @@
+"""Charts: which ones changed, their packages, and where these are pushed."""

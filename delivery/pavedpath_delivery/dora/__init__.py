@@ -1,0 +1,1 @@
+"""`pavedpath dora`: the four figures of software delivery, from what was deployed."""

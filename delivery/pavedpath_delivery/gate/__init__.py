@@ -1,0 +1,1 @@
+"""`pavedpath gate`: numbers of test and scan results held against a versioned file of rules."""

@@ -1,0 +1,24 @@
+"""Durations as people write them: 90s, 5m, 1h30m, 300."""
+
+import re
+
+from pavedpath_delivery.kit.errors import DeliveryError, Exit
+
+_WHOLE = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_PLAIN = re.compile(r"\d+(?:\.\d+)?")
+
+
+def seconds(text: str, option: str) -> float:
+    """Return a duration in seconds. Pure.
+
+    Raises:
+        DeliveryError: it is none, or not above zero; names the option.
+    """
+    found = _WHOLE.fullmatch(text.strip())
+    total = float(text) if _PLAIN.fullmatch(text.strip()) else 0.0
+    if found:
+        hours, minutes, rest = (float(part or 0) for part in found.groups())
+        total = total or hours * 3600 + minutes * 60 + rest
+    if total <= 0:
+        raise DeliveryError(f"{option} {text}: no duration above zero. Fix: write 90s, 5m or 1h30m.", Exit.USAGE)
+    return total

@@ -1,0 +1,1 @@
+"""`pavedpath notify`: tells people and programs what became of a deployment."""
