@@ -3,7 +3,7 @@
 from pavedpath_sandbox.github.call import Call
 from pavedpath_sandbox.github.description import Operation
 from pavedpath_sandbox.github.errors import forbidden, not_found
-from pavedpath_sandbox.github.render import ROLES
+from pavedpath_sandbox.github.render import ACTIONS_APP, ROLES
 from pavedpath_sandbox.github.store import Record, Store
 
 # What pushing covers; every other write to a repository is an administrator's.
@@ -14,7 +14,31 @@ _PUSH = (
     "issues/",
     "actions/cancel",
     "actions/re-run",
+    "actions/create-workflow-dispatch",
+    "actions/disable-workflow",
+    "actions/enable-workflow",
+    "checks/",
+    "pulls/",
+    "repos/create-commit-status",
+    "repos/create-deployment",
+    "repos/delete-deployment",
+    "repos/create-release",
+    "repos/update-release",
+    "repos/delete-release",
+    "repos/generate-release-notes",
 )
+# What who may read may do: whether they count is seen to where they are used.
+_READ = {
+    "actions/review-pending-deployments-for-run",
+    "pulls/create",
+    "pulls/update",
+    "pulls/create-review",
+    "pulls/submit-review",
+    "pulls/delete-pending-review",
+    "issues/create-comment",
+    "issues/update-comment",
+    "issues/delete-comment",
+}
 # Reads that only an administrator of the repository or organisation has.
 _ADMIN_READS = ("secret", "public-key", "webhook", "self-hosted-runner", "org-variable", "actions-permissions")
 
@@ -27,7 +51,7 @@ def is_owner(store: Store, user: Record, organization: Record) -> bool:
 
 def is_admin(store: Store, user: Record, organization: Record) -> bool:
     """Whether the user may administer the organisation: an owner, or an app that is installed in it."""
-    return user.get("app") is not None or is_owner(store, user, organization)
+    return user.get("app") not in (None, ACTIONS_APP) or is_owner(store, user, organization)
 
 
 def _stronger(left: str | None, right: str | None) -> str | None:
@@ -48,6 +72,8 @@ def role_on(store: Store, user: Record, repository: Record, organization: Record
     """The strongest role of a user on a repository, None if the user may not even see it."""
     if is_admin(store, user, organization):
         return "admin"
+    if user.get("app") == ACTIONS_APP:
+        return "push"  # in the repository of its token, which is seen to where the token is
     role = "pull" if repository["visibility"] == "public" else None
     if store.find("membership", organization.id, str(user.id)):
         default = {"read": "pull", "write": "push", "admin": "admin"}
@@ -58,6 +84,13 @@ def role_on(store: Store, user: Record, repository: Record, organization: Record
         if grant := store.find("team_repository", team.id, str(repository.id)):
             role = _stronger(role, grant["permission"])
     return role
+
+
+def _needed(write: str) -> str:
+    if write in _READ:
+        return "pull"
+    # `deployment-branch-policy` starts like a deployment, and is an administrator's.
+    return "push" if write.startswith(_PUSH) and "policy" not in write else "admin"
 
 
 def authorize(call: Call, operation: Operation) -> None:
@@ -75,7 +108,7 @@ def authorize(call: Call, operation: Operation) -> None:
         if role is None or (limited is not None and record.id not in limited):
             raise not_found()
         write = operation.method != "GET"
-        needed = "push" if write and operation.id.startswith(_PUSH) else "admin" if write or admin_read else "pull"
+        needed = _needed(operation.id) if write else "admin" if admin_read else "pull"
         if ROLES.index(role) < ROLES.index(needed):
             raise forbidden("Must have admin rights to Repository." if needed == "admin" else "Must have push access.")
         if write and record["archived"] and operation.id not in {"repos/update", "repos/delete"}:

@@ -21,13 +21,15 @@ from pavedpath_sandbox.github.call import Call, Reply, Urls
 from pavedpath_sandbox.github.deliveries import Deliverer, enqueue
 from pavedpath_sandbox.github.description import Operation
 from pavedpath_sandbox.github.errors import DOCUMENTATION, GitHubError, not_found
-from pavedpath_sandbox.github.handlers import admin
+from pavedpath_sandbox.github.handlers import admin, oidc, smart_http
 from pavedpath_sandbox.github.identity import authenticate, seed
 from pavedpath_sandbox.github.limits import Limits
 from pavedpath_sandbox.github.routes import HANDLERS, OPEN, Handler
+from pavedpath_sandbox.github.runtokens import require_for
 from pavedpath_sandbox.github.settings import Settings
 from pavedpath_sandbox.github.store import Json, Record, Store
 from pavedpath_sandbox.github.validation import Validator, strict_violation
+from pavedpath_sandbox.github.workflows import release_due
 
 LOG = logging.getLogger("pavedpath_sandbox.github")
 _PREFIX = "/api/v3"
@@ -114,6 +116,9 @@ class GitHub:
         call = self._call(exchange, match.parameters, {**exchange.query, **query}, exchange.json() or {})
         with self.store.transaction():
             authorize(call, operation)
+            if operation.method != "GET":
+                require_for(call, operation.id)
+            release_due(call)
             reply = self._checked(operation, self.handlers[operation.id](call))
             enqueue(call)
         return reply
@@ -228,16 +233,20 @@ def _log(exchange: _Exchange, status: int, seconds: float) -> None:
 def create_app(settings: Settings, handlers: Mapping[str, Handler] = HANDLERS) -> Starlette:
     """The ASGI application; `app.state.github` is the GitHub behind it."""
     github = GitHub(settings, handlers)
+    git = smart_http.SmartHttp(github.store, settings, github.limits, github.deliverer.wake)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         github.deliverer.wake()
         yield
         await github.deliverer.close()
+        git.close()
         github.store.close()
 
     routes = [
         *admin.routes(github.store, github.settings, github.limits, github.deliverer),
+        *oidc.routes(github.store, github.settings, github.limits),
+        *git.routes(),
         Route("/{path:path}", github.endpoint, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)

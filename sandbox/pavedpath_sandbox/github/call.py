@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
+
+from starlette.requests import Request
 
 from pavedpath_sandbox.github.errors import not_found
 from pavedpath_sandbox.github.limits import Limits
@@ -103,6 +105,33 @@ class Call:
     def emit(self, name: str, payload: Json, repository: Record | None = None) -> None:
         """Tell hooks, once the request is committed."""
         self.events.append(Event(name, payload, repository))
+
+
+def call_of(
+    request: Request,
+    store: Store,
+    settings: Settings,
+    limits: Limits,
+    *,
+    user: Record | None,
+    token: Record | None = None,
+    body: Json | None = None,
+) -> Call:
+    """A request outside GitHub's REST interface as a call."""
+    web = f"{request.url.scheme}://{request.url.netloc}"
+    return Call(
+        settings=settings,
+        store=store,
+        limits=limits,
+        urls=Urls(web, web),
+        user=user,
+        token=token,
+        path=cast(dict[str, str], request.path_params),
+        query=dict(request.query_params),
+        body=body or {},
+        headers=request.headers,
+        full_path=request.url.path,
+    )
 
 
 def ok(body: Any) -> Reply:

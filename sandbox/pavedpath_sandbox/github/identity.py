@@ -48,7 +48,7 @@ def authenticate(store: Store, settings: Settings, authorization: str | None) ->
     """
     if authorization is None:
         return None, None
-    token = _credential(authorization)
+    token = credential(authorization)
     if token.count(".") == 2:
         return None, None
     login = settings.tokens.get(token)
@@ -60,7 +60,8 @@ def authenticate(store: Store, settings: Settings, authorization: str | None) ->
     raise GitHubError(401, "Bad credentials")
 
 
-def _credential(authorization: str) -> str:
+def credential(authorization: str) -> str:
+    """The token in an `Authorization` header; raises GitHubError 401."""
     for scheme in _SCHEMES:
         if authorization.lower().startswith(scheme):
             return authorization[len(scheme) :].strip()
@@ -79,7 +80,7 @@ def app_of(store: Store, clock: Callable[[], float], authorization: str | None) 
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
     refused = GitHubError(401, "A JSON web token could not be decoded")
-    parts = _credential(authorization or "").split(".")
+    parts = credential(authorization or "").split(".")
     if len(parts) != 3:
         raise refused
     try:

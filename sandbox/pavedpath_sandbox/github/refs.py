@@ -1,38 +1,25 @@
 """Moving refs: the one place where rulesets are enforced and pushes are announced."""
 
-from pavedpath_sandbox.github.access import is_owner, role_on, teams_of
+from dataclasses import replace
+from itertools import islice
+
+from dulwich.objects import Commit
+
 from pavedpath_sandbox.github.call import Call
+from pavedpath_sandbox.github.checks import checks_of
+from pavedpath_sandbox.github.commitview import identity
+from pavedpath_sandbox.github.deployments import deployed
 from pavedpath_sandbox.github.errors import GitHubError
 from pavedpath_sandbox.github.gitdata import Git
-from pavedpath_sandbox.github.render import account, repository
-from pavedpath_sandbox.github.rules import Actor, NewCommit, Target, Update, applies, bypass_mode, violations
+from pavedpath_sandbox.github.protection import binding_rules
+from pavedpath_sandbox.github.pullrequests import follow
+from pavedpath_sandbox.github.render import account, full_name, repository
+from pavedpath_sandbox.github.rules import Merge, NewCommit, Update, violations
 from pavedpath_sandbox.github.store import Json, Record
 
 ZERO = "0" * 40
-
-
-def actor_of(call: Call, record: Record) -> Actor:
-    """The user as rulesets see one."""
-    organization, user = call.need(call.store.by_id("organization", record.parent)), call.actor
-    return Actor(
-        user=user.id,
-        owner=is_owner(call.store, user, organization),
-        role=role_on(call.store, user, record, organization),
-        teams=frozenset(team.id for team in teams_of(call.store, user, organization)),
-        integration=user.get("app"),
-    )
-
-
-def rulesets_on(call: Call, record: Record, ref: str) -> list[Record]:
-    """The repository's and organisation's rulesets in force on a ref."""
-    target = Target(record.id, record["name"], ref, record["default_branch"])
-    every = call.store.children("ruleset", record.parent) + call.store.children("ruleset", record.id)
-    return [one for one in every if applies(one.body, target)]
-
-
-def is_protected(call: Call, record: Record, branch: str) -> bool:
-    """Whether any ruleset is in force on a branch."""
-    return bool(rulesets_on(call, record, f"refs/heads/{branch}"))
+_MOST_TOLD = 20
+"""Commits that the hook of a push names; GitHub names up to 2048."""
 
 
 def _update(git: Git, ref: str, old: str | None, new: str | None) -> Update:
@@ -55,22 +42,31 @@ def _update(git: Git, ref: str, old: str | None, new: str | None) -> Update:
     return Update(created=old is None, deleted=new is None, forced=forced, commits=tuple(commits), ref=ref)
 
 
-def move(call: Call, record: Record, ref: str, new: str | None, *, refusal: int = 422) -> None:
-    """Create, move or (`new` None) delete a ref, as a direct write of the user.
+def move(
+    call: Call,
+    record: Record,
+    ref: str,
+    new: str | None,
+    *,
+    refusal: int = 422,
+    merge: Merge | None = None,
+    head: str | None = None,
+) -> None:
+    """Create, move or (`new` None) delete a ref, as a direct write of the user or by merging a pull request.
 
-    Raises GitHubError with status `refusal` if a ruleset that the user cannot bypass forbids it: 409 where files
-    are written, 422 where refs are.
+    `head` is the commit whose checks count, by default the new one. Raises GitHubError with status `refusal` if a
+    ruleset that the user cannot bypass forbids it: 409 where files are written, 422 where refs are, 405 for merges.
     """
-    git, actor = Git(call.store, record), actor_of(call, record)
+    git = Git(call.store, record)
     held = git.ref(ref)
     old = held["sha"] if held else None
     update = _update(git, ref, old, new)
-    rules = [
-        rule
-        for ruleset in rulesets_on(call, record, ref)
-        if bypass_mode(ruleset.body, actor) not in {"always", "exempt"}
-        for rule in ruleset["rules"]
-    ]
+    rules = binding_rules(call, record, ref, pull=merge is not None)
+    judged = head or new
+    if judged and {"required_status_checks", "required_deployments"} & {rule["type"] for rule in rules}:
+        checks, environments = checks_of(call, record, judged), deployed(call, record, judged)
+        update = replace(update, checks=checks, deployed=environments)
+    update = replace(update, merge=merge)
     if reasons := list(dict.fromkeys(violations(rules, update))):
         raise GitHubError(refusal, "Repository rule violations found\n\n" + "\n\n".join(reasons) + "\n\n")
     if new is None:
@@ -80,9 +76,44 @@ def move(call: Call, record: Record, ref: str, new: str | None, *, refusal: int 
         git.set_ref(ref, new)
     pushed = call.store.update(record, {"pushed_at": call.store.now()})
     _announce(call, pushed, update, old, new)
+    follow(call, pushed, ref, old, new)
+
+
+def _pushed(call: Call, record: Record, update: Update, old: str | None, new: str | None) -> list[Json]:
+    """The commits of a push as hooks are told them, oldest first, with the files that each touches."""
+    if new is None or not update.ref.startswith("refs/heads/"):
+        return []
+    git = Git(call.store, record)
+    known = {commit.id for commit in git.history(old)} if old else set[bytes]()
+    fresh = [commit for commit in islice(git.history(new), _MOST_TOLD) if commit.id not in known]
+    return [_told(call, record, commit) for commit in reversed(fresh)]
+
+
+def _told(call: Call, record: Record, commit: Commit) -> Json:
+    git, sha = Git(call.store, record), commit.id.decode()
+    before = git.commit(commit.parents[0].decode()).tree.decode() if commit.parents else None
+    changes = git.changes(before, commit.tree.decode())
+    author, committer = (
+        identity(raw, seconds)
+        for raw, seconds in ((commit.author, commit.author_time), (commit.committer, commit.commit_time))
+    )
+    return {
+        "id": sha,
+        "tree_id": commit.tree.decode(),
+        "message": commit.message.decode(errors="replace"),
+        "timestamp": committer["date"],
+        "url": f"{call.urls.web}/{full_name(call, record)}/commit/{sha}",
+        "author": author,
+        "committer": committer,
+        "distinct": True,
+        "added": [one.path for one in changes if one.old is None],
+        "removed": [one.path for one in changes if one.new is None],
+        "modified": [one.path for one in changes if one.old and one.new],
+    }
 
 
 def _announce(call: Call, record: Record, update: Update, old: str | None, new: str | None) -> None:
+    told = _pushed(call, record, update, old, new)
     payload: Json = {
         "ref": update.ref,
         "before": old or ZERO,
@@ -91,8 +122,8 @@ def _announce(call: Call, record: Record, update: Update, old: str | None, new: 
         "deleted": update.deleted,
         "forced": update.forced,
         "pusher": {"name": call.actor["login"], "email": None},
-        "commits": [],
-        "head_commit": None,
+        "commits": told,
+        "head_commit": told[-1] if told else None,
         "repository": repository(call, record),
     }
     call.emit("push", payload, record)

@@ -18,6 +18,16 @@ NODE_PREFIXES = {
     "run": "WFR",
     "job": "CR",
     "app": "A",
+    "workflow": "W",
+    "deployment": "DE",
+    "deployment_status": "DES",
+    "check": "CHR",
+    "check_suite": "CS",
+    "status": "SC",
+    "pull": "PR",
+    "review": "PRR",
+    "comment": "IC",
+    "release": "RE",
 }
 
 _USER_PATHS = (
@@ -72,6 +82,11 @@ _COUNTS = (
 ROLES = ("pull", "triage", "push", "maintain", "admin")
 READ_ROLES = {"pull": "read", "push": "write"}
 """The names that GitHub gives two of the roles where it speaks of role names."""
+
+ACTIONS_APP = 15368
+"""The id of GitHub Actions as an app on github.com; rulesets name it to say whose checks count."""
+_GITHUB_ID = 9919
+_ACTIONS_SINCE = "2018-07-30T09:30:17Z"
 
 _UNSEEN = {"vulnerability_alerts", "automated_security_fixes"}
 """What is kept with a repository but asked for elsewhere."""
@@ -148,6 +163,54 @@ def owner_of(call: Call, repository: Record) -> Record:
 def full_name(call: Call, repository: Record) -> str:
     """`owner/name`."""
     return f"{owner_of(call, repository)['login']}/{repository['name']}"
+
+
+def actions_app(call: Call) -> Json:
+    """GitHub Actions as the app that it is; on github.com its id is 15368."""
+    github = Record(_GITHUB_ID, "organization", ROOT, "github", {"login": "github"}, _ACTIONS_SINCE, _ACTIONS_SINCE)
+    return {
+        "id": ACTIONS_APP,
+        "slug": "github-actions",
+        "node_id": node_id("app", ACTIONS_APP),
+        "owner": account(call.urls, github),
+        "name": "GitHub Actions",
+        "description": "Automate your workflow from idea to production",
+        "external_url": f"{call.urls.web}/features/actions",
+        "html_url": f"{call.urls.web}/apps/github-actions",
+        "created_at": _ACTIONS_SINCE,
+        "updated_at": _ACTIONS_SINCE,
+        "permissions": {"actions": "write", "checks": "write", "deployments": "write", "statuses": "write"},
+        "events": [],
+    }
+
+
+def app_view(call: Call, identity: int | None) -> Json | None:
+    """Schema `integration` of the app of that id, None without one."""
+    if identity == ACTIONS_APP:
+        return actions_app(call)
+    app = call.store.by_id("app", identity) if identity is not None else None
+    if app is None:
+        return None
+    return {
+        "id": app.id,
+        "slug": app["name"],
+        "node_id": node_id("app", app.id),
+        "owner": account(call.urls, organization_of(call)),
+        "name": app["name"],
+        "description": None,
+        "external_url": call.urls.web,
+        "html_url": f"{call.urls.web}/apps/{app['name']}",
+        "created_at": app.created_at,
+        "updated_at": app.updated_at,
+        "permissions": app["permissions"],
+        "events": [],
+    }
+
+
+def person(call: Call, identity: int | None) -> Json | None:
+    """The account of that id, None if it is gone."""
+    user = call.store.by_id("user", identity) if identity is not None else None
+    return account(call.urls, user) if user else None
 
 
 def repository_url(call: Call, repository: Record) -> str:

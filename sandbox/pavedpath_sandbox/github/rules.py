@@ -48,14 +48,46 @@ class NewCommit:
 
 
 @dataclass(frozen=True)
+class Check:
+    """What was reported last under a name for a commit: success, failure or pending, and by which app."""
+
+    context: str
+    state: str
+    app: int | None
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A pull request as rules see it when it is merged.
+
+    `approvals` counts those of users with write access; `unowned` are changed files that no code owner has approved;
+    `last_push_approved` says that somebody else than who pushed last approved that state.
+    """
+
+    method: str
+    approvals: int
+    changes_requested: bool
+    unowned: tuple[str, ...]
+    last_push_approved: bool
+    behind: bool
+
+
+@dataclass(frozen=True)
 class Update:
-    """A direct write to a ref: created, deleted, forced or moved forward."""
+    """A write to a ref: created, deleted, forced or moved forward, directly or by merging a pull request.
+
+    `checks` are those of the commit that is pushed, or of the pull request's head; `deployed` the environments that
+    it was deployed to.
+    """
 
     created: bool
     deleted: bool
     forced: bool
     commits: tuple[NewCommit, ...]
     ref: str
+    checks: tuple[Check, ...] = ()
+    deployed: frozenset[str] = frozenset()
+    merge: Merge | None = None
 
 
 def glob_matches(pattern: str, text: str) -> bool:
@@ -147,32 +179,90 @@ def pattern_matches(parameters: Json, text: str) -> bool:
 
 
 def violations(rules: Iterable[Json], update: Update) -> list[str]:
-    """Why a direct write may not be made; empty if it may."""
-    return [reason for rule in rules if (reason := _violation(rule["type"], as_object(rule.get("parameters")), update))]
+    """Why a write may not be made; empty if it may."""
+    return [
+        reason
+        for rule in rules
+        for reason in _violations(rule["type"], as_object(rule.get("parameters")), update)
+        if reason
+    ]
 
 
-def _violation(kind: str, parameters: Json, update: Update) -> str | None:
+def _violations(kind: str, parameters: Json, update: Update) -> list[str]:
+    if kind in _WITH_PARAMETERS:
+        return _WITH_PARAMETERS[kind](parameters, update)
     if kind in _ON_REF:
         applies_to, reason = _ON_REF[kind]
-        return reason if applies_to(update) else None
-    if kind == "required_status_checks":
-        return _missing_checks(parameters, update)
+        return [reason] if applies_to(update) else []
     if kind not in _TEXTS or update.deleted:
-        return None
+        return []
     texts, what = _TEXTS[kind]
     if all(pattern_matches(parameters, text) for text in texts(update)):
-        return None
-    return f"{what} must {'not ' if parameters.get('negate') else ''}match a given pattern: {parameters['pattern']}"
+        return []
+    return [f"{what} must {'not ' if parameters.get('negate') else ''}match a given pattern: {parameters['pattern']}"]
 
 
-def _missing_checks(parameters: Json, update: Update) -> str | None:
-    checks = [check["context"] for check in parameters["required_status_checks"]]
-    excused = update.deleted or (update.created and parameters.get("do_not_enforce_on_create"))
-    if excused or not checks:
-        return None
-    if len(checks) == 1:
-        return f'Required status check "{checks[0]}" is expected.'
-    return f"{len(checks)} of {len(checks)} required status checks are expected."
+def _missing_checks(parameters: Json, update: Update) -> list[str]:
+    wanted: list[Json] = parameters["required_status_checks"]
+    if update.deleted or (update.created and parameters.get("do_not_enforce_on_create")):
+        return []
+    states = [_required_state(one, update.checks) for one in wanted]
+    words = {"expected": "expected", "pending": "in progress", "failure": "failing"}
+    unmet = [(one["context"], words[state]) for one, state in zip(wanted, states, strict=True) if state != "success"]
+    kinds = {state for _, state in unmet}
+    reasons: list[str] = []
+    if len(unmet) == 1:
+        reasons.append(f'Required status check "{unmet[0][0]}" is {unmet[0][1]}.')
+    elif len(kinds) == 1:
+        reasons.append(f"{len(unmet)} of {len(wanted)} required status checks are {kinds.pop()}.")
+    elif unmet:
+        counted = [f"{[state for _, state in unmet].count(kind)} {kind}" for kind in words.values() if kind in kinds]
+        failed = f"{len(unmet)} of {len(wanted)} required status checks have not succeeded"
+        reasons.append(f"{failed}: {' and '.join(counted)}.")
+    if parameters.get("strict_required_status_checks_policy") and update.merge and update.merge.behind:
+        reasons.append("The head branch must be up to date with the base branch.")
+    return reasons
+
+
+def _required_state(wanted: Json, checks: Iterable[Check]) -> str:
+    """State of a required check: that of who is bound to report it, the worst where several report it."""
+    app = wanted.get("integration_id")
+    states = {one.state for one in checks if one.context == wanted["context"] and app in (None, one.app)}
+    return next((state for state in ("failure", "pending", "success") if state in states), "expected")
+
+
+def _unapproved(parameters: Json, update: Update) -> list[str]:
+    merge = update.merge
+    if merge is None:
+        return ["Changes must be made through a pull request."] if _moved(update) else []
+    reasons: list[str] = []
+    needed = parameters.get("required_approving_review_count", 0)
+    if merge.approvals < needed:
+        what = "approving review is" if needed == 1 else "approving reviews are"
+        reasons.append(f"At least {needed} {what} required by reviewers with write access.")
+    if merge.changes_requested:
+        reasons.append("Changes have been requested by a reviewer with write access.")
+    if parameters.get("require_code_owner_review") and merge.unowned:
+        reasons.append(f"Waiting on code owner review: {', '.join(merge.unowned)}.")
+    if parameters.get("require_last_push_approval") and not merge.last_push_approved:
+        reasons.append("New changes require approval from someone other than the last pusher.")
+    methods = parameters.get("allowed_merge_methods") or ["merge", "squash", "rebase"]
+    if merge.method not in methods:
+        reasons.append(f"Merge method {merge.method} is not allowed here; allowed: {', '.join(methods)}.")
+    return reasons
+
+
+def _undeployed(parameters: Json, update: Update) -> list[str]:
+    wanted = as_list(parameters.get("required_deployment_environments"))
+    missing = [one for one in wanted if one not in update.deployed]
+    return ["Required deployments have not succeeded."] if missing and _moved(update) else []
+
+
+_WITH_PARAMETERS: dict[str, Callable[[Json, Update], list[str]]] = {
+    "required_status_checks": _missing_checks,
+    "pull_request": _unapproved,
+    "required_deployments": _undeployed,
+}
 
 
 def _moved(update: Update) -> bool:
@@ -184,9 +274,7 @@ _ON_REF: dict[str, tuple[Callable[[Update], bool], str]] = {
     "update": (_moved, "Cannot update this protected ref."),
     "deletion": (lambda update: update.deleted, "Cannot delete this protected ref."),
     "non_fast_forward": (lambda update: update.forced, "Cannot force-push to this branch"),
-    "pull_request": (_moved, "Changes must be made through a pull request."),
     "merge_queue": (_moved, "Changes must be made through the merge queue"),
-    "required_deployments": (_moved, "Required deployments have not succeeded."),
     "workflows": (_moved, "Required workflows have not succeeded."),
     "code_scanning": (_moved, "Code scanning is waiting for results."),
     "required_linear_history": (

@@ -179,6 +179,11 @@ class Store:
         ).fetchone()
         return (int(row[0]), bytes(row[1])) if row else None
 
+    def git_names(self, repository: int) -> set[str]:
+        """The hashes of all git objects of a repository."""
+        rows = self._db.execute("SELECT sha FROM git_object WHERE repository = ?", (repository,))
+        return {str(row[0]) for row in rows}
+
     def _many(self, where: str, *values: object) -> list[Record]:
         query = "SELECT id, kind, parent, key, body, created_at, updated_at FROM record WHERE " + where  # noqa: S608 - `where` is one of the literals above
         return [

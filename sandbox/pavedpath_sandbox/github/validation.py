@@ -98,8 +98,13 @@ class Validator:
                 if "default" in parameter.schema:
                     typed[parameter.name] = parameter.schema["default"]
                 continue
-            value = _typed(raw, self._resolved(parameter.schema))
-            if errors := self._errors(key, parameter.schema, value):
+            schema = self._resolved(parameter.schema)
+            if parameter.name == "created":
+                # A range in the syntax of searches; the description takes it for a time, the documentation does not
+                # (https://docs.github.com/rest/actions/workflow-runs#list-workflow-runs-for-a-repository).
+                schema = {name: one for name, one in schema.items() if name != "format"}
+            value = _typed(raw, schema)
+            if errors := self._errors(key, schema, value):
                 if parameter.location == "path":
                     raise not_found()
                 wrong += [f"For '{parameter.name}', {error.message}." for error in errors]

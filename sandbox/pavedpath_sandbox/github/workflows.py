@@ -2,120 +2,33 @@
 
 GitHub starts runs from events and its runners take jobs over an interface that is not public; here both are done
 through the sandbox's own endpoints, and what is told to hooks is what GitHub tells them.
+
+A job is `pending` until the jobs that it needs have ended, `waiting` while its environment holds it back, then
+`queued`, `in_progress` and `completed`.
 """
 
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
+
+from pavedpath_sandbox.github import deployments, gates
 from pavedpath_sandbox.github.call import Call
 from pavedpath_sandbox.github.errors import conflict, unprocessable
 from pavedpath_sandbox.github.gitdata import Git
+from pavedpath_sandbox.github.handlers.environments import environment_named
 from pavedpath_sandbox.github.handlers.runners import runner_view
-from pavedpath_sandbox.github.render import account, full_name, node_id, repository, repository_url
-from pavedpath_sandbox.github.store import Json, Record, as_object
+from pavedpath_sandbox.github.render import ACTIONS_APP, repository
+from pavedpath_sandbox.github.runviews import job_view, jobs_of, repository_of, run_status, run_view
+from pavedpath_sandbox.github.settings import Plan
+from pavedpath_sandbox.github.store import ROOT, Json, Record, as_list
 
-
-def jobs_of(call: Call, run: Record, attempt: int | None = None) -> list[Record]:
-    """Jobs of an attempt, by default the latest."""
-    wanted = attempt or run["run_attempt"]
-    return [one for one in call.store.children("job", run.id) if one["run_attempt"] == wanted]
-
-
-def _repository_of(call: Call, run: Record) -> Record:
-    return call.need(call.store.by_id("repository", run.parent))
-
-
-def run_status(call: Call, run: Record) -> tuple[str, str | None]:
-    """Status and conclusion of a run, which follow from its jobs."""
-    jobs = jobs_of(call, run)
-    states = {one["status"] for one in jobs}
-    if states == {"completed"}:
-        conclusions = [one["conclusion"] for one in jobs]
-        bad = ("failure", "timed_out", "cancelled", "action_required")
-        return "completed", next((one for one in bad if one in conclusions), "success")
-    return ("queued" if states == {"queued"} else "in_progress"), None
-
-
-def run_view(call: Call, run: Record) -> Json:
-    """Schema `workflow-run`."""
-    owner = _repository_of(call, run)
-    status, conclusion = run_status(call, run)
-    base = repository_url(call, owner)
-    url, actor = f"{base}/actions/runs/{run.id}", call.need(call.store.by_id("user", run["actor"]))
-    person = account(call.urls, actor)
-    commit = {"name": "GitHub", "email": "noreply@github.com"}
-    return {
-        "id": run.id,
-        "name": run["name"],
-        "node_id": node_id("run", run.id),
-        "check_suite_id": run.id,
-        "head_branch": run["head_branch"],
-        "head_sha": run["head_sha"],
-        "path": run["path"],
-        "display_title": run["name"],
-        "run_number": run["run_number"],
-        "run_attempt": run["run_attempt"],
-        "event": run["event"],
-        "status": status,
-        "conclusion": conclusion,
-        "workflow_id": run["workflow_id"],
-        "url": url,
-        "html_url": f"{call.urls.web}/{full_name(call, owner)}/actions/runs/{run.id}",
-        "pull_requests": [],
-        "created_at": run.created_at,
-        "updated_at": run.updated_at,
-        "run_started_at": run.created_at,
-        "actor": person,
-        "triggering_actor": person,
-        **{f"{name}_url": f"{url}/{name}" for name in ("jobs", "logs", "artifacts", "cancel", "rerun")},
-        "check_suite_url": f"{base}/check-suites/{run.id}",
-        "workflow_url": f"{base}/actions/workflows/{run['workflow_id']}",
-        "previous_attempt_url": f"{url}/attempts/{run['run_attempt'] - 1}" if run["run_attempt"] > 1 else None,
-        "head_commit": {
-            "id": run["head_sha"],
-            "tree_id": run["head_sha"],
-            "message": run["name"],
-            "timestamp": run.created_at,
-            "author": commit,
-            "committer": commit,
-        },
-        "repository": repository(call, owner),
-        "head_repository": repository(call, owner),
-    }
-
-
-def job_view(call: Call, job: Record) -> Json:
-    """Schema `job`."""
-    run = call.need(call.store.by_id("run", job.parent))
-    owner = _repository_of(call, run)
-    base, name = repository_url(call, owner), full_name(call, owner)
-    return {
-        "id": job.id,
-        "run_id": run.id,
-        "workflow_name": run["name"],
-        "head_branch": run["head_branch"],
-        "run_url": f"{base}/actions/runs/{run.id}",
-        "run_attempt": job["run_attempt"],
-        "node_id": node_id("job", job.id),
-        "head_sha": run["head_sha"],
-        "url": f"{base}/actions/jobs/{job.id}",
-        "html_url": f"{call.urls.web}/{name}/actions/runs/{run.id}/job/{job.id}",
-        "status": job["status"],
-        "conclusion": job["conclusion"],
-        "created_at": job.created_at,
-        "started_at": job["started_at"] or job.created_at,
-        "completed_at": job["completed_at"],
-        "name": job["name"],
-        "steps": [],
-        "check_run_url": f"{base}/check-runs/{job.id}",
-        "labels": job["labels"],
-        **{field: as_object(job["runner"]).get(field.removeprefix("runner_")) for field in _RUNNER_FIELDS},
-    }
-
-
-_RUNNER_FIELDS = ("runner_id", "runner_name", "runner_group_id", "runner_group_name")
+CONCLUSIONS = {"success", "failure", "cancelled", "skipped", "timed_out", "neutral", "action_required"}
+_DEPLOYED = {"success": "success", "neutral": "success", "skipped": "inactive", "cancelled": "error"}
+"""What a job's end says of its deployment; every other end is a failure."""
 
 
 def _tell(call: Call, job: Record, action: str) -> None:
     run = call.need(call.store.by_id("run", job.parent))
-    owner = _repository_of(call, run)
+    owner = repository_of(call, run)
     shown = repository(call, owner)
     call.emit("workflow_job", {"action": action, "workflow_job": job_view(call, job), "repository": shown}, owner)
     status, _ = run_status(call, run)
@@ -125,7 +38,7 @@ def _tell(call: Call, job: Record, action: str) -> None:
 
 
 def _tell_run(call: Call, run: Record, action: str) -> None:
-    owner = _repository_of(call, run)
+    owner = repository_of(call, run)
     call.emit(
         "workflow_run",
         {"action": action, "workflow_run": run_view(call, run), "repository": repository(call, owner)},
@@ -133,44 +46,230 @@ def _tell_run(call: Call, run: Record, action: str) -> None:
     )
 
 
-def start_run(call: Call, owner: Record, wanted: Json) -> Record:
-    """A new run with its jobs, all queued.
+def workflow_of(call: Call, owner: Record, path: str, name: str) -> Record:
+    """The workflow of a file, which keeps its id as long as its path."""
+    held = call.store.find("workflow", owner.id, path)
+    return held or call.store.insert("workflow", owner.id, path, {"name": name, "state": "active"})
 
-    `wanted` has `jobs` (each with `name` and `labels`) and may have `workflow`, `event`, `path` and `head_branch`.
+
+def _place(call: Call, owner: Record, wanted: Json) -> tuple[str, str, str]:
+    """Full ref, short name and commit that a run is of; a name that is only a tag is that tag."""
+    git, name = Git(call.store, owner), wanted.get("head_branch") or owner["default_branch"]
+    tag = git.ref(f"refs/heads/{name}") is None and git.ref(f"refs/tags/{name}") is not None
+    ref = wanted.get("ref") or f"refs/{'tags' if tag else 'heads'}/{name}"
+    short = wanted.get("head_branch") or ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    return ref, short, wanted.get("head_sha") or git.resolve(ref) or "0" * 40
+
+
+def start_run(call: Call, owner: Record, wanted: Json) -> Record:
+    """A new run with its jobs.
+
+    `wanted` may have `jobs` (as for `add_jobs`), `workflow` (a name), `event`, `path`, `head_branch`, `ref` (full),
+    `head_sha`, `title`, `inputs` and `actor` (a login).
     """
-    branch = wanted.get("head_branch", owner["default_branch"])
     path = wanted.get("path", ".github/workflows/ci.yml")
+    workflow = workflow_of(call, owner, path, wanted.get("workflow", "CI"))
+    ref, branch, sha = _place(call, owner, wanted)
     before = call.store.children("run", owner.id)
-    workflow = next((one["workflow_id"] for one in before if one["path"] == path), owner.id + len(before) + 1)
+    actor = call.actor
+    if login := wanted.get("actor"):
+        actor = call.need(call.store.find("user", ROOT, str(login).lower()))
     body: Json = {
-        "name": wanted.get("workflow", "CI"),
+        "name": wanted.get("workflow", workflow["name"]),
+        "display_title": wanted.get("title") or wanted.get("workflow", workflow["name"]),
         "path": path,
         "event": wanted.get("event", "push"),
+        "ref": ref,
         "head_branch": branch,
-        "head_sha": Git(call.store, owner).resolve(branch) or "0" * 40,
+        "head_sha": sha,
         "run_number": 1 + sum(one["path"] == path for one in before),
         "run_attempt": 1,
-        "workflow_id": workflow,
-        "actor": call.actor.id,
+        "workflow_id": workflow.id,
+        "actor": actor.id,
+        "triggering_actor": actor.id,
+        "inputs": wanted.get("inputs") or {},
     }
     run = call.store.insert("run", owner.id, f"{path}#{body['run_number']}", body)
-    jobs = [_queue(call, run, job["name"], job["labels"], 1) for job in wanted["jobs"]]
     _tell_run(call, run, "requested")
+    return add_jobs(call, run, as_list(wanted.get("jobs")))
+
+
+def add_jobs(call: Call, run: Record, jobs: list[Json]) -> Record:
+    """Add jobs to a run that has not ended.
+
+    Each has `name` and `labels`, and may have `environment`, `needs` (names of jobs) and `always`: start whatever
+    became of those.
+    """
+    if run_status(call, run)[0] == "completed":
+        raise conflict(f"Run {run.id} is completed.")
+    known = {one["name"] for one in jobs_of(call, run)} | {one["name"] for one in jobs}
+    if unknown := sorted({need for one in jobs for need in as_list(one.get("needs"))} - known):
+        raise unprocessable(f"No job of the run is called {', '.join(unknown)}.")
     for job in jobs:
-        _tell(call, job, "queued")
+        _insert_job(call, run, job, run["run_attempt"])
+    _start_ready(call, run)
     return run
 
 
-def _queue(call: Call, run: Record, name: str, labels: list[str], attempt: int) -> Record:
-    empty = {"conclusion": None, "started_at": None, "completed_at": None, "runner": None}
-    body: Json = {"name": name, "labels": labels, "status": "queued", "run_attempt": attempt, **empty}
-    return call.store.insert("job", run.id, f"{attempt}:{name}", body)
+def _insert_job(call: Call, run: Record, spec: Json, attempt: int) -> Record:
+    body: Json = {
+        "name": spec["name"],
+        "labels": spec["labels"],
+        "environment": spec.get("environment"),
+        "needs": as_list(spec.get("needs")),
+        "always": bool(spec.get("always")),
+        "status": "pending",
+        "run_attempt": attempt,
+        **dict.fromkeys(("conclusion", "started_at", "completed_at", "runner", "deployment", "reason")),
+    }
+    return call.store.insert("job", run.id, f"{attempt}:{body['name']}", body)
 
 
-def start_job(call: Call, job: Record, runner: Record) -> Record:
-    """A runner takes a job; 409 if it cannot."""
+def _start_ready(call: Call, run: Record) -> None:
+    """Bring on the pending jobs whose needs have ended, as often as one's end lets another begin."""
+    for before in jobs_of(call, run):
+        job = call.need(call.store.by_id("job", before.id))  # an earlier one's end may have skipped it
+        ended = {one["name"]: one["conclusion"] for one in jobs_of(call, run) if one["status"] == "completed"}
+        if job["status"] != "pending" or not set(job["needs"]) <= ended.keys():
+            continue
+        if job["always"] or all(ended[need] in {"success", "neutral"} for need in job["needs"]):
+            _bring_on(call, run, job)
+        else:
+            _end(call, job, "skipped")
+
+
+def _bring_on(call: Call, run: Record, job: Record) -> None:
+    """Queue a job, or have it wait for its environment, or fail if its ref may not deploy there."""
+    owner = repository_of(call, run)
+    environments = owner["visibility"] == "public" or call.plan_allows(Plan.TEAM)
+    if not job["environment"] or not environments:
+        _tell(call, call.store.update(job, {"status": "queued"}), "queued")
+        return
+    record = environment_named(call, owner, job["environment"])
+    if reason := gates.refusal(call, owner, run["ref"], record):
+        _end(call, call.store.update(job, {"reason": reason}), "failure")
+        return
+    wanted: Json = {"ref": run["head_branch"], "sha": run["head_sha"], "environment": record["name"]}
+    deployment = deployments.create(call, owner, wanted, creator=run["triggering_actor"], app=ACTIONS_APP)
+    waits = gates.open_gate(call, run, record)
+    status = "waiting" if waits else "queued"
+    job = call.store.update(job, {"status": status, "deployment": deployment.id})
+    _deployment_is(call, owner, job, "pending" if waits else "queued")
+    _tell(call, job, status)
+    if waits and record["reviewers"]:
+        _tell_review(call, run, "requested", {"environment": record["name"]})
+
+
+def _deployment_is(call: Call, owner: Record, job: Record, state: str) -> None:
+    deployment = call.store.by_id("deployment", job["deployment"]) if job["deployment"] else None
+    if deployment is None:
+        return
+    url = job_view(call, job)["html_url"]
+    wanted: Json = {"state": state, "log_url": url, "creator": deployment["creator"], "app": ACTIONS_APP}
+    deployments.add_status(call, owner, deployment, wanted)
+
+
+def _tell_review(call: Call, run: Record, action: str, more: Json) -> None:
+    owner = repository_of(call, run)
+    shown: Json = {"workflow_run": run_view(call, run), "repository": repository(call, owner)}
+    call.emit("deployment_review", {"action": action, **more, **shown}, owner)
+
+
+def _held_back(call: Call, run: Record, record: Record) -> list[Record]:
+    return [
+        one
+        for one in jobs_of(call, run)
+        if one["status"] == "waiting" and one["environment"].lower() == record["name"].lower()
+    ]
+
+
+def release_due(call: Call) -> None:
+    """Queue the jobs whose wait is over; those of an environment that was deleted fail."""
+    for gate in call.store.everywhere("gate"):
+        run = call.need(call.store.by_id("run", gate.parent))
+        record = call.store.by_id("environment", gate["environment"])
+        if record is None:
+            call.store.delete(gate)
+            for job in jobs_of(call, run):
+                if job["status"] == "waiting" and not _gated(call, run, job):
+                    _end(call, job, "failure")
+        elif gates.is_due(call, gate, record):
+            _open(call, run, gate, record)
+
+
+def _gated(call: Call, run: Record, job: Record) -> bool:
+    record = call.store.find("environment", run.parent, job["environment"].lower())
+    return record is not None and call.store.find("gate", run.id, str(record.id)) is not None
+
+
+def _open(call: Call, run: Record, gate: Record, record: Record) -> None:
+    call.store.delete(gate)
+    owner = repository_of(call, run)
+    for job in _held_back(call, run, record):
+        job = call.store.update(job, {"status": "queued"})  # noqa: PLW2901 - the same job, as it is now
+        _deployment_is(call, owner, job, "queued")
+        _tell(call, job, "queued")
+
+
+def review(call: Call, run: Record, wanted: Json) -> list[Record]:
+    """Approve or reject what of a run waits for review; returns the deployments.
+
+    `wanted` has `environment_ids`, `state` (approved or rejected) and `comment`. Raises GitHubError 422 that names
+    every environment that does not wait for review or that the user may not review.
+    """
+    found = {gate["environment"]: gate for gate in call.store.children("gate", run.id) if not gate["approved"]}
+    records = [(one, call.store.by_id("environment", one)) for one in wanted["environment_ids"]]
+    wrong = [
+        f"Environment {identity} does not wait for review."
+        if record is None or identity not in found
+        else f"You are not allowed to review {record['name']}."
+        for identity, record in records
+        if record is None or identity not in found or not gates.may_review(call, run, record)
+    ]
+    if wrong or not records:
+        raise unprocessable("\n".join(wrong) or "environment_ids must name at least one environment.")
+    touched: list[Record] = []
+    for identity, record in records:
+        if record is not None:
+            touched += _decide(call, run, found[identity], record, wanted)
+    body = {name: wanted[name] for name in ("environment_ids", "state", "comment")} | {"user": call.actor.id}
+    call.store.insert("approval", run.id, uuid4().hex, body)
+    return touched
+
+
+def _decide(call: Call, run: Record, gate: Record, record: Record, wanted: Json) -> list[Record]:
+    jobs = _held_back(call, run, record)
+    if wanted["state"] == "approved":
+        gate = call.store.update(gate, {"approved": True})
+        if gates.is_due(call, gate, record):
+            _open(call, run, gate, record)
+    else:
+        call.store.delete(gate)
+        for job in jobs:
+            _end(call, job, "failure")
+    found = [call.store.by_id("deployment", job["deployment"]) for job in jobs]
+    _tell_review(call, run, wanted["state"], {"comment": wanted["comment"], "environment": record["name"]})
+    return [one for one in found if one]
+
+
+HOSTED: Json = {"id": 0, "name": "GitHub Actions 1", "group_id": 0, "group_name": "GitHub Actions"}
+"""A runner of GitHub's own, as jobs show it."""
+
+
+def start_job(call: Call, job: Record, runner: Record | None) -> Record:
+    """A runner (None: one of GitHub's own) takes a job; 409 if it cannot."""
     if job["status"] != "queued":
         raise conflict(f"Job {job.id} is {job['status']}, not queued.")
+    held = HOSTED if runner is None else _occupied(call, job, runner)
+    now = call.store.now()
+    job = call.store.update(job, {"status": "in_progress", "started_at": now, "runner": held})
+    run = call.need(call.store.by_id("run", job.parent))
+    _deployment_is(call, repository_of(call, run), job, "in_progress")
+    _tell(call, job, "in_progress")
+    return job
+
+
+def _occupied(call: Call, job: Record, runner: Record) -> Json:
     offered = {label.lower() for label in runner["labels"]} | {"self-hosted"}
     if missing := [label for label in job["labels"] if label.lower() not in offered]:
         raise conflict(f"Runner {runner['name']} lacks the labels {', '.join(missing)}.")
@@ -179,27 +278,32 @@ def start_job(call: Call, job: Record, runner: Record) -> Record:
     call.store.update(runner, {"busy": True, "status": "online"})
     group = call.need(call.store.by_id("runner_group", runner["group"]))
     shown = runner_view(call, runner)
-    held = {"id": runner.id, "name": runner["name"], "group_id": shown["runner_group_id"], "group_name": group["name"]}
-    now = call.store.now()
-    job = call.store.update(job, {"status": "in_progress", "started_at": now, "runner": held})
-    _tell(call, job, "in_progress")
-    return job
+    return {"id": runner.id, "name": runner["name"], "group_id": shown["runner_group_id"], "group_name": group["name"]}
 
 
 def finish_job(call: Call, job: Record, conclusion: str) -> Record:
     """A job ends. Its runner is free again, or gone if it was ephemeral."""
     if job["status"] == "completed":
         raise conflict(f"Job {job.id} is completed already.")
-    if conclusion not in {"success", "failure", "cancelled", "skipped", "timed_out", "neutral"}:
+    if conclusion not in CONCLUSIONS:
         raise unprocessable(f"{conclusion} is not a conclusion of a job.")
+    if job["status"] in {"waiting", "pending"} and conclusion not in {"cancelled", "skipped"}:
+        raise conflict(f"Job {job.id} is {job['status']}: it cannot end before it has started.")
     if job["runner"] and (runner := call.store.by_id("runner", job["runner"]["id"])):
         if runner["ephemeral"]:
             call.store.delete(runner)
         else:
             call.store.update(runner, {"busy": False})
+    return _end(call, job, conclusion)
+
+
+def _end(call: Call, job: Record, conclusion: str) -> Record:
     now = call.store.now()
     job = call.store.update(job, {"status": "completed", "conclusion": conclusion, "completed_at": now})
+    run = call.need(call.store.by_id("run", job.parent))
+    _deployment_is(call, repository_of(call, run), job, _DEPLOYED.get(conclusion, "failure"))
     _tell(call, job, "completed")
+    _start_ready(call, run)
     return job
 
 
@@ -216,7 +320,7 @@ def connect_runner(call: Call, runner: Record) -> Record | None:
 
 def _reaches(call: Call, runner: Record, job: Record) -> bool:
     run = call.need(call.store.by_id("run", job.parent))
-    owner = _repository_of(call, run)
+    owner = repository_of(call, run)
     if runner.parent == owner.id:
         return True
     group = call.need(call.store.by_id("runner_group", runner["group"]))
@@ -230,19 +334,32 @@ def cancel(call: Call, run: Record) -> None:
     """Cancel what has not ended; 409 if all has."""
     if run_status(call, run)[0] == "completed":
         raise conflict("Cannot cancel a workflow run that is completed.")
-    for job in jobs_of(call, run):
+    for gate in call.store.children("gate", run.id):
+        call.store.delete(gate)
+    for before in jobs_of(call, run):
+        job = call.need(call.store.by_id("job", before.id))  # an earlier one's end may have skipped it
         if job["status"] != "completed":
             finish_job(call, job, "cancelled")
 
 
-def rerun(call: Call, run: Record, again: list[Record]) -> None:
-    """Another attempt, in which the given jobs are queued again and the others stay as they ended."""
+def with_dependents(jobs: Sequence[Record], chosen: Iterable[Record]) -> set[str]:
+    """Names of the chosen jobs and of all that need them, directly or through one another."""
+    names = {one["name"] for one in chosen}
+    while more := {one["name"] for one in jobs if names & set(one["needs"])} - names:
+        names |= more
+    return names
+
+
+def rerun(call: Call, run: Record, chosen: Iterable[Record]) -> None:
+    """Another attempt, in which the chosen jobs and those that need them run again; the others stay as they ended."""
     if run_status(call, run)[0] != "completed":
         raise conflict("This workflow run is already running.")
     before, attempt = jobs_of(call, run), run["run_attempt"] + 1
-    run = call.store.update(run, {"run_attempt": attempt})
+    again = with_dependents(before, chosen)
+    run = call.store.update(run, {"run_attempt": attempt, "triggering_actor": call.actor.id})
     for job in before:
-        if job in again:
-            _tell(call, _queue(call, run, job["name"], job["labels"], attempt), "queued")
+        if job["name"] in again:
+            _insert_job(call, run, job.body, attempt)
         else:
             call.store.insert("job", run.id, f"{attempt}:{job['name']}", {**job.body, "run_attempt": attempt})
+    _start_ready(call, run)

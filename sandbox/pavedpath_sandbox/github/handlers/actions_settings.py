@@ -155,6 +155,22 @@ def _immutable(call: Call, owner: Record) -> bool:
     return bool(held)
 
 
+def subject_prefix(call: Call, owner: Record) -> str:
+    """How the OIDC subjects of a repository begin."""
+    if not _immutable(call, owner):
+        return f"repo:{full_name(call, owner)}"
+    above = owner_of(call, owner)
+    return f"repo:{above['login']}@{above.id}/{owner['name']}@{owner.id}"
+
+
+def subject_claims(call: Call, owner: Record) -> list[str] | None:
+    """The claims that a repository's own subjects are made of, None for GitHub's default."""
+    held = setting(call, owner, "subject")
+    if held.get("use_default", True):
+        return None
+    return held.get("include_claim_keys") or setting(call, owner_of(call, owner), "subject").get("include_claim_keys")
+
+
 def get_subject(call: Call, scope: Scope) -> Reply:
     """Which claims make the OIDC subject."""
     owner = scope(call)
@@ -162,10 +178,7 @@ def get_subject(call: Call, scope: Scope) -> Reply:
     if owner.kind == "organization":
         keys = held.get("include_claim_keys", ["repo", "context"])
         return ok({"include_claim_keys": keys, "use_immutable_subject": immutable})
-    prefix = f"repo:{full_name(call, owner)}"
-    if immutable:
-        above = owner_of(call, owner)
-        prefix = f"repo:{above['login']}@{above.id}/{owner['name']}@{owner.id}"
+    prefix = subject_prefix(call, owner)
     shown: Json = {"use_default": held.get("use_default", True)}
     if not shown["use_default"]:
         shown["include_claim_keys"] = held.get("include_claim_keys", [])

@@ -5,7 +5,7 @@ import secrets as randomness
 from pavedpath_sandbox.github.call import Call, Reply, created, ok, page
 from pavedpath_sandbox.github.errors import unprocessable
 from pavedpath_sandbox.github.identity import app_of, token_key
-from pavedpath_sandbox.github.render import account, node_id, organization_of
+from pavedpath_sandbox.github.render import account, app_view, organization_of
 from pavedpath_sandbox.github.store import ROOT, Json, Record, Store, as_list, timestamp
 
 HOUR = 3600
@@ -30,24 +30,8 @@ def _app(call: Call) -> Record:
 
 def get_app(call: Call) -> Reply:
     """The app itself."""
-    app = _app(call)
-    return ok(
-        {
-            "id": app.id,
-            "slug": app["name"],
-            "node_id": node_id("app", app.id),
-            "owner": account(call.urls, organization_of(call)),
-            "name": app["name"],
-            "description": None,
-            "external_url": call.urls.web,
-            "html_url": f"{call.urls.web}/apps/{app['name']}",
-            "created_at": app.created_at,
-            "updated_at": app.updated_at,
-            "permissions": app["permissions"],
-            "events": [],
-            "installations_count": 1,
-        }
-    )
+    shown = app_view(call, _app(call).id)
+    return ok({**(shown or {}), "installations_count": 1})
 
 
 def _installation(call: Call, app: Record, record: Record) -> Json:

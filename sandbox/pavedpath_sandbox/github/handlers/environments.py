@@ -57,7 +57,7 @@ def _protection_rules(call: Call, record: Record) -> list[Json]:
     if "wait_timer" in identities:
         rules.append(rule("wait_timer") | {"wait_timer": record["wait_timer"]})
     if "required_reviewers" in identities:
-        shown = [{"type": one["type"], "reviewer": _reviewer(call, one)} for one in record["reviewers"]]
+        shown = [{"type": one["type"], "reviewer": reviewer_view(call, one)} for one in record["reviewers"]]
         reviewers = [one for one in shown if one["reviewer"]]
         own = record["prevent_self_review"]
         rules.append(rule("required_reviewers") | {"prevent_self_review": own, "reviewers": reviewers})
@@ -66,7 +66,8 @@ def _protection_rules(call: Call, record: Record) -> list[Json]:
     return rules
 
 
-def _reviewer(call: Call, reviewer: Json) -> Json | None:
+def reviewer_view(call: Call, reviewer: Json) -> Json | None:
+    """A user or team that reviews, None if it is gone."""
     if reviewer["type"] == "Team":
         team = call.store.by_id("team", reviewer["id"])
         return team_simple(call, team) | {"parent": None} if team else None
@@ -89,6 +90,20 @@ def environment(call: Call, repository: Record, record: Record) -> Json:
         "protection_rules": _protection_rules(call, record),
         "deployment_branch_policy": record["deployment_branch_policy"],
     }
+
+
+def environment_named(call: Call, repository: Record, name: str) -> Record:
+    """The environment of that name; as on GitHub, a job that names one that is not there makes it, unprotected."""
+    body: Json = {
+        "name": name,
+        "wait_timer": 0,
+        "reviewers": [],
+        "prevent_self_review": False,
+        "can_admins_bypass": True,
+        "deployment_branch_policy": None,
+    }
+    held = call.store.find("environment", repository.id, name.lower())
+    return held or call.store.insert("environment", repository.id, name.lower(), body)
 
 
 def listing(call: Call) -> Reply:

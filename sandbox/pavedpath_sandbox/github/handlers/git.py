@@ -21,7 +21,8 @@ from pavedpath_sandbox.github.commitview import (
 )
 from pavedpath_sandbox.github.errors import conflict, not_found, unprocessable
 from pavedpath_sandbox.github.gitdata import Git
-from pavedpath_sandbox.github.refs import is_protected, move
+from pavedpath_sandbox.github.protection import is_protected
+from pavedpath_sandbox.github.refs import move
 from pavedpath_sandbox.github.render import full_name, repository_url
 from pavedpath_sandbox.github.signatures import author_of
 from pavedpath_sandbox.github.store import Json, Record, as_list, as_object

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pavedpath_sandbox.github.call import Call, Reply, created, no_content, ok, page
 from pavedpath_sandbox.github.errors import forbidden, not_found, unprocessable
-from pavedpath_sandbox.github.refs import actor_of, rulesets_on
+from pavedpath_sandbox.github.protection import actor_of, rulesets_on
 from pavedpath_sandbox.github.render import full_name, node_id
 from pavedpath_sandbox.github.rules import bypass_mode
 from pavedpath_sandbox.github.settings import Plan

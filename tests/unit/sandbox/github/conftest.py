@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,8 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pavedpath_sandbox.github.app import GitHub, create_app
 from pavedpath_sandbox.github.routes import HANDLERS, Handler
 from pavedpath_sandbox.github.settings import Plan, Settings
@@ -139,3 +142,35 @@ def sealed(key: Mapping[str, str], value: str) -> dict[str, str]:
 @pytest.fixture
 def seal() -> Callable[[Mapping[str, str], str], dict[str, str]]:
     return sealed
+
+
+class App:
+    """An app with a key of its own, installed in the organisation."""
+
+    def __init__(self, github: Any) -> None:
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        public = self.key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        body = {"name": "fleet", "public_key": public.decode(), "permissions": {"administration": "write"}}
+        made = github.post("/_sandbox/apps", body, status=200)
+        self.id, self.tokens = made["app_id"], f"/app/installations/{made['installation_id']}/access_tokens"
+
+    @staticmethod
+    def part(value: object) -> bytes:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+
+    def token(self, github: Any, now: float) -> str:
+        """A token of the installation."""
+        return github.post(self.tokens, token=self.jwt(now))["token"]
+
+    def jwt(self, now: float, **claims: object) -> str:
+        body = {"iss": str(self.id), "iat": int(now) - 60, "exp": int(now) + 540} | claims
+        signed = b".".join([self.part({"alg": "RS256", "typ": "JWT"}), self.part(body)])
+        signature = self.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+        return b".".join([signed, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+@pytest.fixture
+def app(github: Any) -> App:
+    return App(github)

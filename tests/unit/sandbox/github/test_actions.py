@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from pavedpath_sandbox.github.handlers.runs import within
 from pavedpath_sandbox.github.settings import Plan, Settings
 
 JOBS = [{"name": "test", "labels": ["self-hosted", "gpu"]}]
@@ -79,6 +81,33 @@ def test_cancel_and_run_again(github: Any) -> None:
     assert github.get(f"{path}/jobs?filter=all")["total_count"] == 4
     github.post(f"{path}/rerun", status=409)
     github.delete(path, status=403)
+    day = github.get(path)["created_at"][:10]
+    assert github.get(f"/repos/acme/app/actions/runs?created=%3E%3D{day}")["total_count"] == 1
+    assert github.get(f"/repos/acme/app/actions/runs?created=%3C{day}")["total_count"] == 0
+
+
+DAY = "2026-09-21"
+
+
+@pytest.mark.parametrize(
+    ("asked", "inside"),
+    [
+        (DAY, True),
+        ("2026-09-20", False),
+        (f">={DAY}", True),
+        (f">{DAY}", False),
+        (f"<={DAY}", True),
+        ("<2026-09-22", True),
+        (f"2026-09-01..{DAY}", True),
+        ("2026-09-01..2026-09-20", False),
+        ("*..2026-09-30", True),
+        ("2026-10-01..*", False),
+        (f">={DAY}T10:00:00Z", True),
+        (f">{DAY}T11:00:00Z", False),
+    ],
+)
+def test_runs_of_a_time(asked: str, inside: bool) -> None:
+    assert within(f"{DAY}T10:30:00Z", asked) is inside
 
 
 def test_the_sandbox_endpoints_check_what_they_are_given(github: Any) -> None:

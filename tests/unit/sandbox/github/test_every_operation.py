@@ -18,6 +18,7 @@ R = "/repos/acme/app"
 O = "/orgs/acme"  # noqa: E741 - short names keep the tour readable
 Seal = Callable[[Mapping[str, str], str], dict[str, str]]
 HOOK = {"url": "http://127.0.0.1:9/none", "content_type": "json", "secret": "shared"}
+ANNOTATION = {"path": "a.py", "start_line": 1, "end_line": 2, "annotation_level": "warning", "message": "Look"}
 PULL_REQUEST = {
     "type": "pull_request",
     "parameters": {
@@ -298,10 +299,103 @@ def runs(c: Any) -> None:
     c.post(f"{path}/cancel", status=202)
     c.post(f"{R}/actions/jobs/{c.get(f'{path}/jobs')['jobs'][0]['id']}/rerun")
     c.post(f"{path}/cancel", status=202)
+    c.get(f"{path}/attempts/1")
     c.delete(path)
 
 
-def apps(c: Any, now: float) -> None:
+def workflows(c: Any) -> None:
+    text = "on:\n  workflow_dispatch:\njobs: {}\n"
+    c.write(R, ".github/workflows/deploy.yml", text)
+    c.get(f"{R}/actions/workflows")
+    path = f"{R}/actions/workflows/deploy.yml"
+    c.get(path)
+    c.put(f"{path}/disable")
+    c.put(f"{path}/enable")
+    c.post(f"{path}/dispatches", {"ref": "main"}, status=204)
+    made = c.post(f"{path}/dispatches", {"ref": "main", "return_run_details": True}, status=200)
+    c.get(f"{path}/runs")
+    reviewers = [{"type": "User", "id": c.get("/user")["id"]}]
+    gate = c.put(f"{R}/environments/prod", {"reviewers": reviewers, "wait_timer": 0}, status=200)
+    job = {"name": "deploy", "labels": ["linux"], "environment": "prod"}
+    run = made["workflow_run_id"]
+    c.post(f"/_sandbox/runs/{run}/jobs", {"jobs": [job]}, status=200)
+    assert c.get(f"{R}/actions/runs/{run}/pending_deployments")[0]["environment"]["id"] == gate["id"]
+    answer = {"environment_ids": [gate["id"]], "state": "approved", "comment": "Go"}
+    c.post(f"{R}/actions/runs/{run}/pending_deployments", answer, status=200)
+    c.get(f"{R}/actions/runs/{run}/approvals")
+
+
+def deployments(c: Any) -> None:
+    made = c.post(f"{R}/deployments", {"ref": "main", "environment": "dev", "required_contexts": []})
+    path = f"{R}/deployments/{made['id']}"
+    c.get(f"{R}/deployments?environment=dev")
+    c.get(path)
+    status = c.post(f"{path}/statuses", {"state": "inactive"})["id"]
+    c.get(f"{path}/statuses")
+    c.get(f"{path}/statuses/{status}")
+    c.delete(path)
+
+
+def pulls(c: Any) -> None:
+    head = c.get(f"{R}/git/ref/heads/main")["object"]["sha"]
+    c.post(f"{R}/git/refs", {"ref": "refs/heads/topic", "sha": head})
+    c.write(R, "topic.txt", "topic\n", branch="topic")
+    c.write(R, "other.txt", "other\n")
+    made = c.post(f"{R}/pulls", {"title": "Topic", "head": "topic", "base": "main"}, token="member-token")
+    path = f"{R}/pulls/{made['number']}"
+    for more in ("", "/commits", "/files", "/requested_reviewers", "/reviews"):
+        c.get(path + more)
+    c.get(f"{R}/pulls?state=all")
+    c.get(f"{path}/merge", status=404)
+    c.patch(path, {"body": "About"})
+    c.post(f"{path}/requested_reviewers", {"reviewers": ["acme-admin"]})
+    c.delete(f"{path}/requested_reviewers", {"reviewers": ["acme-admin"]}, status=200)
+    review = c.post(f"{path}/reviews", {"event": "APPROVE"}, status=200)["id"]
+    c.get(f"{path}/reviews/{review}")
+    c.put(f"{path}/reviews/{review}/dismissals", {"message": "Again"}, status=200)
+    c.delete(f"{path}/reviews/{c.post(f'{path}/reviews', {}, status=200)['id']}", status=200)
+    begun = c.post(f"{path}/reviews", {}, status=200)["id"]
+    c.post(f"{path}/reviews/{begun}/events", {"event": "APPROVE"}, status=200)
+    comment = c.post(f"{R}/issues/{made['number']}/comments", {"body": "Well"})["id"]
+    c.get(f"{R}/issues/{made['number']}/comments")
+    c.get(f"{R}/issues/comments/{comment}")
+    c.patch(f"{R}/issues/comments/{comment}", {"body": "Good"})
+    c.delete(f"{R}/issues/comments/{comment}")
+    c.put(f"{path}/update-branch", status=202)
+    sha = c.put(f"{path}/merge", status=200)["sha"]
+    c.get(f"{path}/merge", status=204)
+    assert c.get(f"{R}/commits/{sha}/pulls")[0]["number"] == made["number"]
+
+
+def checks(c: Any, app_token: str) -> None:
+    sha = c.get(f"{R}/git/ref/heads/main")["object"]["sha"]
+    c.post(f"{R}/statuses/{sha}", {"state": "success", "context": "ci"})
+    c.get(f"{R}/commits/main/statuses")
+    c.get(f"{R}/commits/main/status")
+    output = {"title": "T", "summary": "S", "annotations": [ANNOTATION]}
+    made = c.post(f"{R}/check-runs", {"name": "scan", "head_sha": sha, "output": output}, token=app_token)
+    path = f"{R}/check-runs/{made['id']}"
+    c.get(path)
+    c.get(f"{path}/annotations")
+    c.patch(path, {"conclusion": "success"}, token=app_token)
+    c.get(f"{R}/commits/main/check-runs")
+    c.get(f"{R}/commits/main/check-suites")
+    suite = c.post(f"{R}/check-suites", {"head_sha": sha}, token=app_token, status=200)["id"]
+    c.get(f"{R}/check-suites/{suite}")
+    c.get(f"{R}/check-suites/{suite}/check-runs")
+
+
+def releases(c: Any) -> None:
+    made = c.post(f"{R}/releases", {"tag_name": "v9.0.0", "generate_release_notes": True})
+    path = f"{R}/releases/{made['id']}"
+    for more in (path, f"{path}/assets", f"{R}/releases", f"{R}/releases/latest", f"{R}/releases/tags/v9.0.0"):
+        c.get(more)
+    c.patch(path, {"body": "Better"})
+    c.post(f"{R}/releases/generate-notes", {"tag_name": "v9.1.0"}, status=200)
+    c.delete(path)
+
+
+def apps(c: Any, now: float) -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     encoding = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     public = key.public_key().public_bytes(*encoding).decode()
@@ -318,6 +412,7 @@ def apps(c: Any, now: float) -> None:
     c.get(installation, token=token)
     issued = c.post(f"{installation}/access_tokens", token=token)["token"]
     c.post(f"{O}/actions/runners/registration-token", token=issued)
+    return issued
 
 
 def test_every_served_operation_answers_as_github_describes(
@@ -347,7 +442,11 @@ def test_every_served_operation_answers_as_github_describes(
         actions_settings(c)
         runners(c)
         runs(c)
-        apps(c, c.github.settings.clock())
+        workflows(c)
+        deployments(c)
+        pulls(c)
+        checks(c, apps(c, c.github.settings.clock()))
+        releases(c)
         c.delete(R)
     missing = sorted(HANDLERS.keys() - answered - {"repos/get-pages"})
     assert not missing, f"served but never answered in {time.perf_counter() - began:.1f} s: {missing}"

@@ -71,6 +71,9 @@ def test_deliveries_are_signed_and_kept(github: Any, receiver: Receiver) -> None
         "acme/app",
         "acme-admin",
     )
+    [commit] = payload["commits"]
+    assert (commit["added"], commit["modified"], commit["removed"]) == (["a"], [], [])
+    assert (commit["id"], payload["head_commit"]) == (payload["after"], commit)
     push, ping = github.get(f"{url}/deliveries")
     assert (push["event"], ping["event"], push["status_code"], push["status"]) == ("push", "ping", 200, "OK")
     assert push["guid"] == headers["x-github-delivery"]

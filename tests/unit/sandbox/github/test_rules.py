@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pavedpath_sandbox.github.rules import (
     Actor,
+    Check,
+    Merge,
     NewCommit,
     Target,
     Update,
@@ -137,3 +139,24 @@ def test_required_checks_are_counted(checks: list[str], created: bool, excused: 
     assert bool(found) == (bool(checks) and not (created and excused))
     if len(checks) > 1 and found:
         assert found == [f"{len(checks)} of {len(checks)} required status checks are expected."]
+
+
+CHECKS = st.builds(
+    Check, st.sampled_from("ab"), st.sampled_from(["success", "pending", "failure"]), st.sampled_from([None, 1, 2])
+)
+
+
+@given(st.lists(CHECKS), st.sampled_from([None, 1, 2]))
+def test_a_required_check_counts_only_from_its_app(checks: list[Check], app: int | None) -> None:
+    wanted = {"context": "a"} | ({} if app is None else {"integration_id": app})
+    rule = {"type": "required_status_checks", "parameters": {"required_status_checks": [wanted]}}
+    counted = [one.state for one in checks if one.context == "a" and app in (None, one.app)]
+    allowed = bool(counted) and set(counted) == {"success"}
+    assert (violations([rule], replace(MOVED, checks=tuple(checks))) == []) is allowed
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.booleans())
+def test_approvals_are_enough_or_they_are_not(given_: int, needed: int, changes: bool) -> None:
+    rule = {"type": "pull_request", "parameters": {"required_approving_review_count": needed}}
+    merge = Merge("merge", given_, changes, unowned=("x",), last_push_approved=False, behind=True)
+    assert (violations([rule], replace(MOVED, merge=merge)) == []) is (given_ >= needed and not changes)
