@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .supervisor import Result
 
 app = typer.Typer(
-    help="A local cloud on loopback: AWS, GitHub, Kubernetes and an OCI registry.",
+    help="A local cloud on loopback: AWS, GitHub, Kubernetes, an OCI registry and a chart repository.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -84,7 +84,7 @@ def _open(
 @app.command()
 def up(
     groups: Annotated[
-        list[str] | None, typer.Argument(help="aws, github, kubernetes, registry [default: all].")
+        list[str] | None, typer.Argument(help="aws, github, kubernetes, registry, charts [default: all].")
     ] = None,
     directory: Directory = None,
     plan: Annotated[
@@ -239,6 +239,44 @@ def seal(
         _say(f"error: {error}")
         raise typer.Exit(1) from error
     typer.echo(f"{out} is sealed. A sandbox's keys are public: this protects nothing, keep real secrets elsewhere")
+
+
+@app.command()
+def build(
+    context: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The directory that COPY takes from.")],
+    tag: Annotated[list[str], typer.Option(help="Full name in a registry of a sandbox; may be repeated.")],
+    file: Annotated[Path | None, typer.Option(dir_okay=False, help="[default: Dockerfile in CONTEXT]")] = None,
+    platform: Annotated[str, typer.Option(help="Comma-separated OS/ARCHITECTURE.")] = "linux/amd64,linux/arm64",
+    label: Annotated[list[str] | None, typer.Option(help="NAME=VALUE; may be repeated.")] = None,
+    build_arg: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for ARG; may be repeated.")] = None,
+    push: Annotated[bool, typer.Option("--push", help="Put it into the registry.")] = False,
+    metadata_file: Annotated[Path | None, typer.Option(help="Gets digest and names as JSON.")] = None,
+) -> None:
+    """Build an image of a Python program without a container engine; prints its digest."""
+    from . import images
+    from .dockerfile import DockerfileError
+    from .registry import ImageError
+
+    def pairs(texts: list[str] | None) -> dict[str, str]:
+        split = [text.partition("=") for text in texts or ()]
+        return {name: value for name, _, value in split}
+
+    try:
+        built = images.build(
+            context,
+            file or context / "Dockerfile",
+            platforms=platform.split(","),
+            labels=pairs(label),
+            arguments=pairs(build_arg),
+        )
+        if push:
+            images.push(built, tag)
+    except (images.BuildError, DockerfileError, ImageError, OSError) as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from error
+    if metadata_file is not None:
+        metadata_file.write_text(images.metadata(built, tag), encoding="utf-8")
+    typer.echo(built.digest)
 
 
 def main() -> None:

@@ -58,8 +58,17 @@ def variables(
             "GITHUB_TOKEN": _read(layout.github_token),
             "GITHUB_OWNER": ORGANIZATION,
         }
+    if "charts" in ports:
+        user, _, password = _read(layout.chart_users).partition(":")
+        result |= {
+            "CHART_REGISTRY_URL": f"http://127.0.0.1:{ports['charts']}",
+            "CHART_REGISTRY_USER": user,
+            "CHART_REGISTRY_PASSWORD": password,
+        }
     if environments.qualified("kube-apiserver", environment) in ports:
         result["KUBECONFIG"] = str(layout.cluster(environment).kubeconfig)
+    if (ingress := ports.get(environments.qualified("ingress", environment))) is not None:
+        result["INGRESS_HOST"] = f"127.0.0.1:{ingress}"
     return result | _no_proxy({**current, **result})
 
 

@@ -44,6 +44,11 @@ class ClusterFiles:
         return self.directory / "stages.yaml"
 
     @property
+    def pod_logs(self) -> Path:
+        """The logs of the containers that run."""
+        return self.directory / "pod-logs"
+
+    @property
     def pki(self) -> Path:
         """The directory of the certificates."""
         return self.directory / "pki"
@@ -82,6 +87,11 @@ class Layout:
         """The data of all clusters."""
         return self.root / "kubernetes" / "etcd"
 
+    @property
+    def images(self) -> Path:
+        """The registry's images, unpacked, for all clusters."""
+        return self.root / "kubernetes" / "images"
+
     def cluster(self, environment: str = environments.DEFAULT) -> ClusterFiles:
         """The files of an environment's cluster."""
         own = "" if environment == environments.DEFAULT else environment
@@ -91,6 +101,20 @@ class Layout:
     def github_token(self) -> Path:
         """The GitHub API's token (0600)."""
         return self.root / "github" / "token"
+
+    def person_token(self, login: str) -> Path:
+        """The token of one member of the organisation (0600)."""
+        return self.root / "github" / "people" / login
+
+    @property
+    def github_tokens(self) -> Path:
+        """The tokens of the owner and of all members, as the server reads them (0600)."""
+        return self.root / "github" / "tokens"
+
+    @property
+    def chart_users(self) -> Path:
+        """Who may use the chart repository: `USER:PASSWORD` (0600)."""
+        return self.root / "charts" / "users"
 
     @property
     def passphrase(self) -> Path:

@@ -18,17 +18,21 @@ from .layout import ClusterFiles, Layout, write_private
 from .probe import Probe
 from .state import DEFAULT_PLAN
 
-GROUPS = ("aws", "github", "kubernetes", "registry")
+GROUPS = ("aws", "github", "kubernetes", "registry", "charts")
 REGION = config.REGION
 ORGANIZATION = "acme"
+PEOPLE = ("alice", "bob", "carol")
+"""Members of the organisation, who write and review; the owner only runs the deployment."""
+CHART_USER = "charts"
 PASSPHRASE = "sandbox"  # noqa: S105  # of the secrets in a stack's state; public, see docs/sandbox.md
 PORTS: Mapping[str, tuple[str, ...]] = {
     "aws": ("aws",),
     "github": ("github",),
     "kubernetes": ("etcd", "etcd-peer"),
     "registry": ("registry",),
+    "charts": ("charts",),
 }
-CLUSTER_PORTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+CLUSTER_PORTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "ingress", "ingress-logs")
 """What each environment's cluster needs besides."""
 _PYTHON = "python"
 # A garbage collector that runs more often: half the memory for a little CPU, which an idle control plane has.
@@ -106,6 +110,7 @@ def describe(
         "github": lambda: _github(layout, ports, plan),
         "kubernetes": lambda: _kubernetes(layout, ports, clusters),
         "registry": lambda: _registry(layout, ports),
+        "charts": lambda: _charts(layout, ports),
     }
     return tuple(part for group in GROUPS if group in groups for part in builders[group]())
 
@@ -130,9 +135,13 @@ def prepare(
     (layout.root / "pulumi").mkdir(parents=True, exist_ok=True)
     if "github" in groups:
         _once(layout.github_token)
+        tokens = [f"{_once(layout.person_token(login))} {login}\n" for login in PEOPLE]
+        write_private(layout.github_tokens, "".join([f"{_once(layout.github_token)}\n", *tokens]))
     if "registry" in groups:
         secret = _once(layout.root / "registry" / "secret")
         write_private(_registry_config(layout), registry_config(ports["registry"], layout.root / "registry", secret))
+    if "charts" in groups and not layout.chart_users.is_file():
+        write_private(layout.chart_users, f"{CHART_USER}:{secrets.token_hex(20)}\n")
     if "kubernetes" in groups:
         for environment in clusters:
             _Cluster(environment, layout.cluster(environment), ports).prepare()
@@ -183,10 +192,10 @@ def _github(layout: Layout, ports: Mapping[str, int], plan: str) -> tuple[Part, 
             program=_PYTHON,
             arguments=(
                 *("-m", "pavedpath_sandbox.github", "--port", str(port), "--state", str(state)),
-                *("--token-file", str(layout.github_token), "--organization", ORGANIZATION, "--plan", plan),
+                *("--token-file", str(layout.github_tokens), "--organization", ORGANIZATION, "--plan", plan),
                 "--strict",
             ),
-            inputs=(layout.github_token, *_sources("github")),
+            inputs=(layout.github_tokens, *_sources("github")),
             probe=Probe(port, "/_sandbox/health"),
             address=f"http://127.0.0.1:{port}",
             ports=("github",),
@@ -231,6 +240,25 @@ def _registry(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
     )
 
 
+def _charts(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
+    port = ports["charts"]
+    return (
+        Part(
+            name="charts",
+            group="charts",
+            program=_PYTHON,
+            arguments=(
+                *("-m", "pavedpath_sandbox.charts", "--port", str(port)),
+                *("--storage", str(layout.root / "charts" / "data"), "--user-file", str(layout.chart_users)),
+            ),
+            inputs=(layout.chart_users, *_sources("charts")),
+            probe=Probe(port, "/health"),
+            address=f"http://127.0.0.1:{port}",
+            ports=("charts",),
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class _Cluster:
     """One environment's control plane. All of them keep their objects in one etcd, each below a prefix of its own."""
@@ -255,19 +283,20 @@ class _Cluster:
         name = environments.cluster_name(self.environment)
         write_private(self.files.token_file, config.token_file(token))
         write_private(self.files.kubeconfig, config.kubeconfig(name, self.port("kube-apiserver"), ca, token))
-        write_private(self.files.stages, config.stages())
+        write_private(self.files.stages, config.stages(self.ports.get("registry")))
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self, images: Path) -> tuple[Part, ...]:
         return (
             _apiserver(self),
             _component(self, "kube-controller-manager", _controller_arguments(self.pki)),
             _component(self, "kube-scheduler", ()),
             _kwok(self),
+            _ingress(self, images),
         )
 
 
 def _kubernetes(layout: Layout, ports: Mapping[str, int], clusters: tuple[str, ...]) -> tuple[Part, ...]:
-    each = (_Cluster(environment, layout.cluster(environment), ports).parts() for environment in clusters)
+    each = (_Cluster(environment, layout.cluster(environment), ports).parts(layout.images) for environment in clusters)
     return (_etcd(layout, ports), *(part for parts in each for part in parts))
 
 
@@ -310,6 +339,7 @@ def _apiserver(cluster: _Cluster) -> Part:
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             f"--secure-port={port}",
+            "--kubelet-preferred-address-types=InternalIP",
             # The reconciler refuses to publish a loopback address, and says so every ten seconds.
             "--endpoint-reconciler-type=none",
             f"--tls-cert-file={pki.certificate}",
@@ -391,4 +421,26 @@ def _kwok(cluster: _Cluster) -> Part:
         address=f"http://127.0.0.1:{port}",
         ports=(name,),
         depends=(cluster.name("kube-apiserver"),),
+    )
+
+
+def _ingress(cluster: _Cluster, images: Path) -> Part:
+    pki, files, name = cluster.pki, cluster.files, cluster.name("ingress")
+    logs = cluster.name("ingress-logs")
+    port, registry = cluster.ports[name], cluster.ports.get("registry")
+    return Part(
+        name=name,
+        group="kubernetes",
+        program=_PYTHON,
+        arguments=(
+            *("-m", "pavedpath_sandbox.ingress", "--port", str(port), "--logs-port", str(cluster.ports[logs])),
+            *("--certificate", str(pki.certificate), "--key", str(pki.key), "--kubeconfig", str(files.kubeconfig)),
+            *("--images", str(images), "--logs", str(files.pod_logs)),
+            *(("--registry", f"127.0.0.1:{registry}") if registry else ()),
+        ),
+        inputs=(files.kubeconfig, pki.certificate, *_sources("ingress")),
+        # Its Python starts while the API server does; it is ready when it knows the cluster's pods.
+        probe=Probe(port, "/_sandbox/health"),
+        address=f"http://127.0.0.1:{port}",
+        ports=(name, logs),
     )

@@ -24,7 +24,18 @@ from .state import State, StateError
 from .supervisor import Hooks, Result, Supervisor
 
 # What `reset` deletes, by name: the directory is the user's choice and may hold other things.
-_OWNED = ("aws", "github", "kubernetes", "registry", "logs", "pulumi", "pulumi-passphrase", "state.json", "lock")
+_OWNED = (
+    "aws",
+    "github",
+    "kubernetes",
+    "registry",
+    "charts",
+    "logs",
+    "pulumi",
+    "pulumi-passphrase",
+    "state.json",
+    "lock",
+)
 
 
 class SandboxError(Exception):
@@ -269,7 +280,7 @@ class Sandbox:
 
 
 def _owner(port: str) -> str:
-    return "etcd" if port == "etcd-peer" else port
+    return "etcd" if port == "etcd-peer" else port.replace("ingress-logs", "ingress")
 
 
 def _judge(part: Part, process: psutil.Process | None) -> PartStatus:

@@ -87,14 +87,18 @@ def _mark(process: psutil.Process) -> str:
 
 
 def strays(layout: Layout, known: Iterable[int]) -> list[psutil.Process]:
-    """Processes of this sandbox other than `known`: the `up` that started them died before it could write them down."""
+    """Processes of this sandbox other than `known` and what those started.
+
+    The `up` that started them died before it could write them down, or the part whose children they are did.
+    """
     prefix, pids = f"{layout.root}:", set(known)
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         if process.pid in pids:
             continue
         with contextlib.suppress(psutil.Error):
-            if _mark(process).startswith(prefix) and process.status() != psutil.STATUS_ZOMBIE:
+            ours = _mark(process).startswith(prefix) and process.status() != psutil.STATUS_ZOMBIE
+            if ours and not any(parent.pid in pids for parent in process.parents()):
                 found.append(process)
     return found
 

@@ -31,6 +31,8 @@ MEMORY_LIMIT = 1.2e9
 SECOND_CLUSTER_SECONDS, SECOND_CLUSTER_MEMORY = 30, 0.75e9
 PARTS = {
     *("aws", "github", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "registry"),
+    "charts",
+    "ingress",
 }
 
 
@@ -514,7 +516,7 @@ def test_prod_has_an_account_and_a_cluster_of_its_own(sandbox: Sandbox, tmp_path
     assert memory < SECOND_CLUSTER_MEMORY
     assert {part.part: part.pid for part in found if part.part in PARTS} == before
     assert {part.part for part in found if part.state == "healthy"} - PARTS == {
-        f"{name}-prod" for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+        f"{name}-prod" for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "ingress")
     }
     clusters = {
         name: kubernetes_client(sandbox.layout.cluster(name).kubeconfig.read_text(), tmp_path)

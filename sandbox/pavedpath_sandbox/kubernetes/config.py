@@ -45,6 +45,11 @@ def kubeconfig(name: str, port: int, ca: bytes, token: str) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def stages() -> str:
-    """kwok's stages: what happens to nodes and pods here."""
-    return files("pavedpath_sandbox.kubernetes").joinpath("stages.yaml").read_text(encoding="utf-8")
+def stages(registry_port: int | None = None) -> str:
+    """kwok's stages: what happens to nodes and pods here.
+
+    Pods with an image of the registry at `registry_port` are left to the ingress, which runs them.
+    """
+    text = files("pavedpath_sandbox.kubernetes").joinpath("stages.yaml").read_text(encoding="utf-8")
+    ours = f"^(127[.]0[.]0[.]1|localhost):{registry_port}/" if registry_port else "^$"
+    return text.replace("SANDBOX_REGISTRY", ours)

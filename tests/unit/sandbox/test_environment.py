@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pavedpath_sandbox.environment import as_shell, variables
 from pavedpath_sandbox.layout import Layout, write_private
 
-ALL = {"aws": 20001, "github": 20002, "kube-apiserver": 20003, "registry": 20004}
+ALL = {"aws": 20001, "github": 20002, "kube-apiserver": 20003, "registry": 20004, "charts": 20006}
 values = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=30)
 
 
@@ -27,10 +27,17 @@ def test_a_name_that_is_no_variables_is_refused(name: str) -> None:
         as_shell({name: "x"})
 
 
+@pytest.mark.parametrize(("environment", "port"), [("dev", 20005), ("prod", 20006)])
+def test_the_ingress_is_that_of_the_environment(layout: Layout, environment: str, port: int) -> None:
+    found = variables(layout, {**ALL, "ingress": 20005, "ingress-prod": 20006}, {"PATH": ""}, environment)
+    assert found["INGRESS_HOST"] == f"127.0.0.1:{port}"
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     made = Layout(tmp_path / "a sandbox", tmp_path / "tools" / "bin")
     write_private(made.github_token, "secret-token")
+    write_private(made.chart_users, "charts:secret-password\n")
     return made
 
 
@@ -57,13 +64,16 @@ def test_everything(layout: Layout, tmp_path: Path) -> None:
         "GITHUB_BASE_URL": "http://127.0.0.1:20002/",
         "GITHUB_TOKEN": "secret-token",
         "GITHUB_OWNER": "acme",
+        "CHART_REGISTRY_URL": "http://127.0.0.1:20006",
+        "CHART_REGISTRY_USER": "charts",
+        "CHART_REGISTRY_PASSWORD": "secret-password",
         "KUBECONFIG": f"{tmp_path}/a sandbox/kubernetes/kubeconfig",
     }
 
 
 def test_only_what_was_started(layout: Layout) -> None:
     found = variables(layout, {"aws": 20001}, {})
-    assert not any(name.startswith("GITHUB") or name == "KUBECONFIG" for name in found)
+    assert not any(name.startswith(("GITHUB", "CHART_")) or name == "KUBECONFIG" for name in found)
 
 
 def test_environments_differ_in_account_and_cluster_alone(layout: Layout, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def test_no_secret_is_on_a_command_line_or_in_an_environment(layout: Layout) -> 
     parts.prepare(layout, GROUPS, TWICE, BOTH)
     kept = [layout.github_token.read_text(), *(layout.cluster(each).token.read_text() for each in BOTH)]
     kept.append((layout.root / "registry" / "secret").read_text())
+    kept.append(layout.chart_users.read_text().strip().partition(":")[2])
     shown = json.dumps([[part.arguments, dict(part.environment)] for part in parts.describe(layout, GROUPS, TWICE)])
     assert all(len(secret) >= 32 for secret in kept)
     assert not any(secret in shown for secret in kept)
@@ -72,7 +74,7 @@ def test_what_reads_a_changed_file_is_restarted_and_nothing_else(layout: Layout)
     assert digests(PORTS) == before
     after = digests({**PORTS, "kube-apiserver": 30000})
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"}
+    assert changed == {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "ingress"}
 
 
 def test_all_missing_programs_are_named_at_once(layout: Layout) -> None:
@@ -111,7 +113,8 @@ def test_each_environment_has_a_cluster_of_its_own_and_one_etcd_serves_both(layo
     parts.prepare(layout, GROUPS, TWICE, BOTH)
     described = {part.name: part for part in parts.describe(layout, ("kubernetes",), TWICE, clusters=BOTH)}
     only_dev = {part.name for part in parts.describe(layout, ("kubernetes",), PORTS)}
-    assert set(described) - only_dev == {f"{name}-prod" for name in parts.CLUSTER_PORTS}
+    # Two ports of CLUSTER_PORTS are the ingress's: its own and that of the logs.
+    assert set(described) - only_dev == {f"{name}-prod" for name in parts.CLUSTER_PORTS if name != "ingress-logs"}
     servers = [described[name].arguments for name in ("kube-apiserver", "kube-apiserver-prod")]
     shared = set(servers[0]) & set(servers[1])
     assert f"--etcd-servers=http://127.0.0.1:{TWICE['etcd']}" in shared
@@ -138,6 +141,21 @@ def test_stages_are_well_formed_and_named_once() -> None:
     names = [document["metadata"]["name"] for document in documents]
     assert len(set(names)) == len(names)
     assert all(document["kind"] == "Stage" and document["spec"]["next"] for document in documents)
+
+
+def test_pods_with_images_of_the_registry_are_left_to_the_ingress() -> None:
+    documents = {each["metadata"]["name"]: each for each in yaml.safe_load_all(stages(20004))}
+    pattern = "^(127[.]0[.]0[.]1|localhost):20004/"
+    excluding = [
+        name
+        for name, each in documents.items()
+        for expression in each["spec"]["selector"]["matchExpressions"]
+        if f'test("{pattern}")' in expression["key"] and expression["operator"] == "DoesNotExist"
+    ]
+    assert sorted(excluding) == ["pod-complete", "pod-image-broken", "pod-ready"]
+    assert re.match(pattern, "127.0.0.1:20004/a:1")
+    assert not re.match(pattern, "127.0.0.1:200044/a:1")
+    assert 'SANDBOX_REGISTRY"' not in stages()
 
 
 def test_the_layout_follows_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,3 +162,20 @@ def test_a_part_that_is_just_dying_is_replaced(layout: Layout) -> None:
         bring_up(layout, remembered, part)
         os.kill(running(layout, remembered, "a").pid, signal.SIGKILL)
         assert bring_up(layout, remembered, part)["a"].problem == ""
+
+
+def test_what_a_part_started_is_no_stray_until_the_part_is_gone(layout: Layout) -> None:
+    child = "import time; print(flush=True); time.sleep(60)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    environment = {**os.environ, MARKER: supervisor.marker(layout, "part")}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as part:
+        assert part.stdout is not None
+        part.stdout.readline()
+        assert supervisor.strays(layout, (part.pid,)) == []
+        assert len(supervisor.strays(layout, ())) == 2
+        part.kill()
+        part.wait()
+        (orphan,) = supervisor.strays(layout, (part.pid,))
+        supervisor.end([orphan])
+        assert supervisor.strays(layout, ()) == []

@@ -1,0 +1,1 @@
+"""Stories that show the whole at work, on this machine, with real parts: `make demo-delivery`."""

@@ -1,0 +1,1 @@
+"""A chart repository that speaks ChartMuseum's API: index, download, upload, deletion, behind basic authentication."""
