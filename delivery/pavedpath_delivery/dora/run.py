@@ -87,7 +87,8 @@ def figures_document(found: Figures) -> dict[str, Any]:
     return {**period, **document, "bands": asdict(bands(found))}
 
 
-def _rows(found: Figures) -> list[tuple[str, str, str, str]]:
+def rows(found: Figures) -> list[tuple[str, str, str, str]]:
+    """Return the four figures for people: name, value, what it was made of, level (empty for none)."""
     level: Bands = bands(found)
     late = f" (90 % within {duration(found.lead_time.p90)})" if found.lead_time.count else ""
     return [
@@ -130,7 +131,7 @@ def _notes(found: Figures) -> list[str]:
 def lines(found: Figures, environment: str) -> list[str]:
     """Return the figures for a terminal."""
     period = f"{found.window.since:%Y-%m-%d} to {found.window.until:%Y-%m-%d}"
-    table = [f"  {name:<22} {value:>12}  {made_of}{_level(level)}" for name, value, made_of, level in _rows(found)]
+    table = [f"  {name:<22} {value:>12}  {made_of}{_level(level)}" for name, value, made_of, level in rows(found)]
     return [f"{environment}, {period}", *table, *(f"  {note}" for note in _notes(found))]
 
 
@@ -142,7 +143,7 @@ def markdown(found: Figures, environment: str, applications: Mapping[str, Figure
     """Return the figures as Markdown for the summary of a job."""
     period = f"{found.window.since:%Y-%m-%d} to {found.window.until:%Y-%m-%d}"
     text = [f"### Delivery of {environment}, {period}", "", "| Figure | Value | Of | Level |", "|---|---|---|---|"]
-    text += [f"| {' | '.join(row)} |" for row in _rows(found)]
+    text += [f"| {' | '.join(row)} |" for row in rows(found)]
     text += ["", *_notes(found)]
     if applications:
         text += ["", "| Application | Deployments a day | Lead time | Failure rate | Time to restore |"]

@@ -101,6 +101,15 @@ def _reason(error: Exception) -> str:
     return f"it is no YAML ({type(error).__name__}{f' in line {mark.line + 1}' if mark else ''})"
 
 
+def refusal(response: "httpx.Response") -> str:
+    """Return why a request was refused, in the server's own words; GitHub has them in the same place."""
+    try:
+        said = str(fields(response.json()).get("message") or "")
+    except ValueError:
+        said = ""
+    return said or f"{response.status_code} {response.reason_phrase}"
+
+
 class KubernetesApi:
     """The cluster of the kubeconfig's current context.
 

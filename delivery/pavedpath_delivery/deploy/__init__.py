@@ -1,0 +1,1 @@
+"""Helm releases: deploying, rolling back, their history, and drills that show that rolling back works."""
