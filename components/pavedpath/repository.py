@@ -27,6 +27,8 @@ from .repository_access import (
     check_access,
     check_labels,
 )
+from .required_checks import FOLDER as WORKFLOWS
+from .required_checks import check_required
 from .rulesets import (
     ADMINISTRATORS,
     BypassActor,
@@ -39,7 +41,7 @@ from .rulesets import (
     approval_branch,
 )
 from .shapes import read
-from .workflows import ChecksWorkflow
+from .workflows import GATE, ChecksWorkflow
 
 _BRANCH = "main"
 _MOST_TOPICS = 20
@@ -62,8 +64,11 @@ class RepositoryArgs(TypedDict):
 
     name: str
     """Name of the repository in its organisation."""
-    checks: Mapping[str, str]
-    """Shell command of each check by job id, for example {"test": "make test"}."""
+    checks: NotRequired[Mapping[str, str]]
+    """Shell command of each check by job id, for example {"test": "make test"}. Required unless `files` has a workflow
+    with the required checks, as that of a delivery (`pavedpath.workflows.catalogue`) has."""
+    required_checks: NotRequired[Sequence[str]]
+    """Jobs of its workflows that every pull request needs. Default: gate."""
     description: NotRequired[str]
     """One line about the repository. Default: empty."""
     visibility: NotRequired[Visibility]
@@ -137,7 +142,8 @@ class _Security:
 @dataclass(frozen=True)
 class _Repository:
     name: str
-    checks: Mapping[str, str]
+    checks: Mapping[str, str] | None = None
+    required_checks: Sequence[str] = (GATE,)
     description: str = ""
     visibility: Visibility = Visibility.PRIVATE
     topics: Sequence[str] = ()
@@ -170,7 +176,9 @@ class _Repository:
     actions: Actions = field(default_factory=Actions)
 
     @property
-    def workflow(self) -> ChecksWorkflow:
+    def workflow(self) -> ChecksWorkflow | None:
+        if self.checks is None:
+            return None
         return ChecksWorkflow(
             self.checks,
             _BRANCH,
@@ -183,18 +191,27 @@ class _Repository:
         return rendered(self.code_owners, self.updates, self.ecosystems)
 
     @property
+    def default_ruleset(self) -> Ruleset:
+        return rulesets.default_branch(
+            self.approvals, self.protection, self.merge_methods, self.bypass, self.required_checks
+        )
+
+    @property
     def rulesets(self) -> list[Ruleset]:
         """All but the default branch's."""
-        made = [rulesets.approval(each, count, self.bypass) for each, count in self.approval_branches.items()]
+        made = [
+            rulesets.approval(each, count, self.bypass, self.required_checks)
+            for each, count in self.approval_branches.items()
+        ]
         return made + (rulesets.tags(self.protected_tags, self.tag_creators) if self.protected_tags else [])
 
     def problems(self) -> Iterator[Problem]:
         yield from REPOSITORY.check("name", self.name)
         yield from rulesets.check_approvals("approvals", self.approvals)
-        yield from self.workflow.problems()
+        yield from self._checks()
         yield from self._settings()
         yield from self._rules()
-        yield from check_files(self.files, [self.workflow.path, *self.own_files])
+        yield from check_files(self.files, [*([self.workflow.path] if self.workflow else []), *self.own_files])
         for index, owner in enumerate(self.code_owners):
             yield from owner.problems(f"code_owners[{index}]")
         if self.ecosystems and self.updates is not Updates.DEPENDABOT:
@@ -205,6 +222,25 @@ class _Repository:
             yield from hook.problems(f"hooks.{key}")
         yield from self.actions.problems("actions")
         yield from unavailable(self.plan, self.visibility, *self._wanted())
+
+    def _checks(self) -> Iterator[Problem]:
+        texts = {path: content for path, content in self.files.items() if isinstance(content, str)}
+        if self.workflow:
+            found = list(self.workflow.problems())
+            yield from found
+            if found:
+                return
+            texts[self.workflow.path] = self.workflow.render()
+        elif any(path.startswith(WORKFLOWS) for path in self.files.keys() - texts.keys()):
+            return  # a text that comes later cannot be read here
+        if not self.required_checks:
+            yield Problem("required_checks", [], "nothing would be checked", "name a job, or leave it out for gate")
+        for index, context in enumerate(self.required_checks):
+            if context in self.required_checks[:index]:
+                yield Problem("required_checks", context, "it stands there twice", "name it once")
+        branches = [_BRANCH, *map(approval_branch, self.approval_branches)]
+        queue = self.protection.merge_queue is not None
+        yield from check_required(self.required_checks, texts, branches, merge_queue=queue)
 
     def _settings(self) -> Iterator[Problem]:
         if not self.description.isprintable() or len(self.description) > 350:  # GitHub, "About repositories"
@@ -264,12 +300,12 @@ class Repository(Component):
     """A repository whose default branch takes reviewed and checked pull requests only.
 
     Creates: the repository (branch deleted on merge); vulnerability alerts; read-only default token of its workflows;
-    actions allowed only when pinned by commit; the checks workflow and the other files, one after another; and, after
-    the files, a ruleset on the default branch: pull request with `approvals` approvals (stale ones dismissed), the
-    workflow's gate required and up to date with the branch, no deletion, no force push. As asked for: approval branches
-    `deploy/<environment>` and a ruleset for each; rulesets of protected tags; Dependabot's security updates; teams,
-    collaborators, labels and webhooks. Organisation administrators may bypass the rulesets on branches, unless `bypass`
-    names others, since the next change of a file is written by whoever runs the deployment.
+    actions allowed only when pinned by commit; the checks workflow, if there are `checks`, and the other files, one
+    after another; and, after the files, a ruleset on the default branch: pull request with `approvals` approvals (stale
+    ones dismissed), the required checks passed and up to date with the branch, no deletion, no force push. As asked
+    for: approval branches `deploy/<environment>` and a ruleset for each; rulesets of protected tags; Dependabot's
+    security updates; teams, collaborators, labels and webhooks. Organisation administrators may bypass the rulesets on
+    branches, unless `bypass` names others, since the next change of a file is written by whoever runs the deployment.
 
     The default branch is `main`, as in an organisation that has not chosen another name for new repositories.
 
@@ -374,7 +410,8 @@ class Repository(Component):
     def _files(self, repository: github.Repository, parsed: _Repository) -> list[pulumi.Resource]:
         contents: dict[str, pulumi.Input[str]] = {**parsed.own_files, **parsed.files}
         written: list[pulumi.Resource] = []
-        wanted = [("checks", parsed.workflow.path, parsed.workflow.render(), "Write the checks workflow")]
+        workflow = parsed.workflow
+        wanted = [("checks", workflow.path, workflow.render(), "Write the checks workflow")] if workflow else []
         for logical, path, content, message in [
             *wanted,
             *((f"file-{path}", path, content, f"Write {path}") for path, content in contents.items()),
@@ -406,7 +443,7 @@ class Repository(Component):
             )
             for environment in parsed.approval_branches
         ]
-        main = rulesets.default_branch(parsed.approvals, parsed.protection, parsed.merge_methods, parsed.bypass)
+        main = parsed.default_ruleset
         # A ruleset that came first would refuse the files and the branches.
         before = [*files, *branches]
         for each in parsed.rulesets:

@@ -248,15 +248,19 @@ def approval_branch(environment: str) -> str:
 
 
 def default_branch(
-    approvals: int, protection: Protection, merge_methods: Sequence[MergeMethod], bypass: Sequence[BypassActor]
+    approvals: int,
+    protection: Protection,
+    merge_methods: Sequence[MergeMethod],
+    bypass: Sequence[BypassActor],
+    required: Sequence[str] = (GATE,),
 ) -> Ruleset:
-    """Return the ruleset of the default branch: reviewed and checked pull requests only."""
+    """Return the ruleset of the default branch: reviewed and checked pull requests only; `required` are jobs."""
     methods = [each for each in merge_methods if each is not MergeMethod.MERGE or not protection.linear_history]
     rules: dict[str, Any] = {
         "deletion": True,
         "non_fast_forward": True,
         "pull_request": _pull_request(approvals, protection, methods),
-        "required_status_checks": _checks(protection.required_checks, strict=protection.strict),
+        "required_status_checks": _checks(required, protection.required_checks, strict=protection.strict),
     }
     rules |= {"required_linear_history": True} if protection.linear_history else {}
     rules |= {"required_signatures": True} if protection.signed_commits else {}
@@ -265,7 +269,9 @@ def default_branch(
     return Ruleset("default-branch", "branch", [DEFAULT_BRANCH], rules, bypass)
 
 
-def approval(environment: str, approvals: int, bypass: Sequence[BypassActor]) -> Ruleset:
+def approval(
+    environment: str, approvals: int, bypass: Sequence[BypassActor], required: Sequence[str] = (GATE,)
+) -> Ruleset:
     """Return the ruleset of an environment's approval branch.
 
     A pull request with `approvals` approvals, one of them of somebody else than who pushed last; merged with a merge
@@ -278,7 +284,7 @@ def approval(environment: str, approvals: int, bypass: Sequence[BypassActor]) ->
         "deletion": True,
         "non_fast_forward": True,
         "pull_request": _pull_request(approvals, branch, [MergeMethod.MERGE]),
-        "required_status_checks": _checks((), strict=False),
+        "required_status_checks": _checks(required, (), strict=False),
     }
     return Ruleset(
         approval_branch(environment), "branch", [f"refs/heads/{approval_branch(environment)}"], rules, bypass
@@ -342,8 +348,8 @@ def _pull_request(approvals: int, protection: Protection, methods: Sequence[Merg
     return rule
 
 
-def _checks(more: Sequence[RequiredCheck], *, strict: bool) -> dict[str, Any]:
-    wanted = [RequiredCheck(GATE, GITHUB_ACTIONS_APP), *more]
+def _checks(required: Sequence[str], more: Sequence[RequiredCheck], *, strict: bool) -> dict[str, Any]:
+    wanted = [*(RequiredCheck(each, GITHUB_ACTIONS_APP) for each in required), *more]
     return {
         "required_checks": [{"context": check.context, "integration_id": check.app_id} for check in wanted],
         "strict_required_status_checks_policy": strict,

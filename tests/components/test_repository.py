@@ -6,6 +6,8 @@ import pytest
 import yaml
 from pavedpath import Approval, InvalidArgumentsError, Permission, Repository, RepositoryEnvironment, Team, Updates
 from pavedpath.workflows import GATE
+from pavedpath.workflows.catalogue import python_service
+from pavedpath.workflows.service import Target
 
 from tests.mocks import SECRET, run
 
@@ -71,6 +73,29 @@ def test_policies_wait_for_their_environment() -> None:
 FILE = "github:index/repositoryFile:RepositoryFile"
 POLICY = "github:index/repositoryEnvironmentDeploymentPolicy:RepositoryEnvironmentDeploymentPolicy"
 ENVIRONMENT = "github:index/repositoryEnvironment:RepositoryEnvironment"
+
+
+def test_a_delivery_brings_its_own_required_check() -> None:
+    service = python_service(
+        "orders",
+        images=["api"],
+        chart="charts/orders",
+        environments=[Target(environment="dev"), Target(environment="prod", approval=Approval.BRANCH)],
+    )
+    args: Any = {"name": "orders", "tag_creators": [{"kind": "organization_admin"}], **service.repository}
+    graph = run(lambda: Repository("orders", args))
+    written = {each.inputs["file"]: each.inputs["content"] for each in graph.of_type(FILE)}
+    assert written == service.files
+    for ruleset in (graph.one(RULESET, "orders"), graph.one(RULESET, "orders-deploy/prod")):
+        required = ruleset.inputs["rules"]["requiredStatusChecks"]["requiredChecks"]
+        assert [check["context"] for check in required] == [GATE]
+
+
+def test_a_workflow_that_comes_later_is_not_read() -> None:
+    file = {".github/workflows/ci.yml": pulumi.Output.from_input("later")}
+    args: Any = {"name": "shop", "files": file, "required_checks": ["tests"]}
+    required = run(lambda: Repository("shop", args)).one(RULESET).inputs["rules"]["requiredStatusChecks"]
+    assert [check["context"] for check in required["requiredChecks"]] == ["tests"]
 
 
 def test_files_are_written_one_after_another_and_before_every_ruleset() -> None:

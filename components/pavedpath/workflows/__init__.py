@@ -4,6 +4,6 @@
 hold, `reach` which trigger reaches which environment, `rendering` the YAML, `catalogue` the pipelines.
 """
 
-from .checks import APPROVERS, CHECKOUT, GATE, GITHUB_ACTIONS_APP, PROMOTION, ChecksWorkflow, approver_step
+from .checks import APPROVERS, GATE, GITHUB_ACTIONS_APP, PROMOTION, ChecksWorkflow, approver_step
 
-__all__ = ["APPROVERS", "CHECKOUT", "GATE", "GITHUB_ACTIONS_APP", "PROMOTION", "ChecksWorkflow", "approver_step"]
+__all__ = ["APPROVERS", "GATE", "GITHUB_ACTIONS_APP", "PROMOTION", "ChecksWorkflow", "approver_step"]

@@ -1,4 +1,4 @@
-"""The checks workflow that a managed repository carries, rendered as text.
+"""The checks workflow that a managed repository carries, and the jobs that guard its branches.
 
 A required check that a path filter skips stays pending for ever, so only one job is required: a gate that always runs
 and reports on all the others.
@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from pavedpath.errors import Problem
 
-CHECKOUT = "actions/checkout@8e8c483db84b4bee98b60c0593521ed34d9990e8 # v6.0.1"
-"""Actions are named by commit, since a tag can be moved."""
+from .expressions import ALWAYS, Expression, event_is, github
+from .model import Concurrency, Dispatch, Job, MergeGroup, PullRequest, Push, Run, Trigger, Uses, Workflow
+from .rendering import render
+
+_CHECKOUT = "actions/checkout"
 
 GATE = "gate"
 """Job that reports on all checks; the one required status check of a repository."""
@@ -67,79 +70,79 @@ class ChecksWorkflow:
             if not command.replace("\n", "").replace("\t", "").isprintable():
                 yield Problem("checks", job, "its command holds control characters, which YAML refuses", "remove them")
 
+    def workflow(self) -> Workflow:
+        """Return the workflow as a value."""
+        jobs = {job: _check(job, command) for job, command in self.checks.items()}
+        if self.approval_branches:
+            jobs[PROMOTION] = promotion_job(self.branch, self.approval_branches)
+        jobs[GATE] = gate_job(list(jobs))
+        triggers: list[Trigger] = [PullRequest()]
+        triggers += [MergeGroup()] if self.merge_queue else []
+        return Workflow(
+            file=self.path.rpartition("/")[2],
+            name="checks",
+            on=[*triggers, Push(branches=[self.branch]), Dispatch()],
+            concurrency=Concurrency(group=f"checks-{github('ref')}", cancel_in_progress=event_is("pull_request")),
+            jobs=jobs,
+            how_to_change="Change the checks in the settings of the shared stack.",
+        )
+
     def render(self) -> str:
         """Return the workflow file."""
-        jobs = "\n".join(self._job(job, command) for job, command in self.checks.items())
-        queue = "\n  merge_group:" if self.merge_queue else ""
-        needed = [*self.checks, *([PROMOTION] if self.approval_branches else [])]
-        return f"""\
-# Written by Pavedpath; a change made here is overwritten. Change the checks in the settings of the shared stack.
-name: checks
-on:
-  pull_request:{queue}
-  push:
-    branches: [{self.branch}]
-  workflow_dispatch:
-permissions: {{}}
-concurrency:
-  group: checks-${{{{ github.ref }}}}
-  cancel-in-progress: ${{{{ github.event_name == 'pull_request' }}}}
-jobs:
-{jobs}{self._promotion() if self.approval_branches else ""}
-  {GATE}:
-    name: {GATE}
-    if: always()
-    needs: [{", ".join(f'"{job}"' for job in needed)}]
-    runs-on: ubuntu-latest
-    timeout-minutes: 5
-    permissions: {{}}
-    steps:
-      - name: Fail unless every check succeeded
-        env:
-          RESULTS: ${{{{ toJSON(needs.*.result) }}}}
-        run: jq --exit-status 'all(. == "success")' <<<"$RESULTS"
-"""
+        return render(self.workflow())
 
-    def _job(self, job: str, command: str) -> str:
-        lines = "\n".join(f"          {line}".rstrip() for line in command.strip().split("\n"))
-        return f"""\
-  "{job}":
-    name: "{job}"
-    runs-on: ubuntu-latest
-    timeout-minutes: {_CHECK_MINUTES}
-    permissions:
-      contents: read
-    steps:
-      - uses: {CHECKOUT}
-        with:
-          persist-credentials: false
-      - name: Run the check
-        run: |
-{lines}
-"""
 
-    def _promotion(self) -> str:
-        # The steps are skipped and not the job: the gate takes a skipped job for one that did not succeed.
-        condition = " || ".join(f"github.base_ref == '{branch}'" for branch in self.approval_branches)
-        return f"""
-  {PROMOTION}:
-    name: {PROMOTION}
-    runs-on: ubuntu-latest
-    timeout-minutes: 5
-    permissions:
-      contents: read
-    steps:
-      - uses: {CHECKOUT}
-        if: {condition}
-        with:
-          fetch-depth: 0
-          persist-credentials: false
-      - name: Refuse what is not on {self.branch}
-        if: {condition}
-        env:
-          HEAD: ${{{{ github.event.pull_request.head.sha }}}}
-        run: git merge-base --is-ancestor "$HEAD" "origin/{self.branch}"
-"""
+def _check(name: str, command: str) -> Job:
+    steps = [
+        Uses(action=_CHECKOUT, inputs={"persist-credentials": False}),
+        Run(name="Run the check", run=command),
+    ]
+    return Job(name=name, steps=steps, timeout_minutes=_CHECK_MINUTES)
+
+
+def gate_job(needs: Sequence[str], *, may_be_skipped: Sequence[str] = ()) -> Job:
+    """Return the job that always runs, and fails unless every other one succeeded.
+
+    Args:
+        needs: ids of all other jobs.
+        may_be_skipped: those of them that do not run when nothing of theirs changed. What decides that is among
+            `needs`, so that a job that was skipped because something failed does not pass.
+    """
+    if may_be_skipped:
+        run = """
+        jq --exit-status --arg skippable "$MAY_BE_SKIPPED" '
+          ($skippable | split(" ")) as $names
+          | to_entries
+          | all(.value.result == "success" or (.value.result == "skipped" and (.key | IN($names[]))))
+        ' <<<"$RESULTS"
+        """
+        env = {"RESULTS": Expression("toJSON(needs)"), "MAY_BE_SKIPPED": " ".join(may_be_skipped)}
+    else:
+        run = 'jq --exit-status \'all(. == "success")\' <<<"$RESULTS"'
+        env = {"RESULTS": Expression("toJSON(needs.*.result)")}
+    return Job(
+        name=GATE,
+        needs=needs,
+        condition=ALWAYS,
+        timeout_minutes=5,
+        steps=[Run(name="Fail unless every check succeeded", env=env, run=run)],
+    )
+
+
+def promotion_job(branch: str, approval_branches: Sequence[str]) -> Job:
+    """Return the job that refuses a pull request into an approval branch with what is not on the default branch."""
+    into = Expression(" || ".join(github("base_ref").equals(each).text for each in approval_branches))
+    # The steps are skipped and not the job: the gate takes a skipped job for one that did not succeed.
+    steps = [
+        Uses(action=_CHECKOUT, condition=into, inputs={"fetch-depth": 0, "persist-credentials": False}),
+        Run(
+            name=f"Refuse what is not on {branch}",
+            condition=into,
+            env={"HEAD": github("event.pull_request.head.sha")},
+            run=f'git merge-base --is-ancestor "$HEAD" "origin/{branch}"',
+        ),
+    ]
+    return Job(name=PROMOTION, steps=steps, timeout_minutes=5)
 
 
 def approver_step() -> str:

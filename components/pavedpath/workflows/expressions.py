@@ -137,3 +137,18 @@ NOT_CANCELLED = Expression("!cancelled()")
 IS_DEFAULT_BRANCH = github("ref_name").equals(github("event.repository.default_branch"))
 OF_THIS_REPOSITORY = github("event.pull_request.head.repo.full_name").equals(github("repository"))
 """The pull request comes from a branch of the repository, not from a fork."""
+
+CONTEXTS = (
+    "github",
+    "env",
+    "vars",
+    "job",
+    "steps",
+    "runner",
+    "secrets",
+    "strategy",
+    "matrix",
+    "needs",
+    "inputs",
+)
+"""What an expression may refer to (GitHub, "Contexts reference")."""

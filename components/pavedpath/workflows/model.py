@@ -95,6 +95,8 @@ class Concurrency:
     group: Text
     cancel_in_progress: bool | Expression = False
     """Whether a newer one ends the one that runs. Only safe where nothing is changed outside of the run."""
+    queue: bool = False
+    """Whether up to 100 wait, in order. Without it only the newest waits, and the one before it is cancelled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,4 +275,6 @@ class Surroundings:
     environments: Mapping[str, EnvironmentFacts] = field(default_factory=dict[str, EnvironmentFacts])
     protected_tags: Sequence[str] = ()
     """Patterns of the tags that only chosen actors make."""
+    merge_queue: bool = False
+    """Whether pull requests are merged by a queue, which waits for the required check, too."""
     public: bool = False

@@ -203,6 +203,58 @@ def test_bad_arguments_of_a_runner_group(args: Any, argument: str) -> None:
     assert [problem.argument for problem in caught.value.problems] == [argument]
 
 
+CI = """\
+on:
+  pull_request:
+jobs:
+  test: {runs-on: ubuntu-latest, steps: [{run: "true"}]}
+  gate: {needs: [test], if: always(), runs-on: ubuntu-latest, steps: [{run: "true"}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (CI, ""),
+        (CI.replace("on:", "'on':"), ""),
+        (CI.replace("\n  pull_request:", " [push, pull_request]"), ""),
+        (CI.replace("  gate:", "  all: {name: gate, if: always(), needs: [test]}\n  other:"), ""),
+        (CI.replace("pull_request:", "pull_request: {branches: [main, deploy/prod]}"), ""),
+        (CI.replace("pull_request:", "push:"), "does not run on pull requests"),
+        (CI.replace("pull_request:", "pull_request: {paths: [src/**]}"), "skips pull requests by paths"),
+        (CI.replace("pull_request:", "pull_request: {branches: [main]}"), "into deploy/prod"),
+        (CI.replace("pull_request:", "pull_request: {types: [opened]}"), "at each change"),
+        (CI.replace("if: always(), ", ""), "counts as passed"),
+        (CI.replace("if: always()", "if: success()"), "counts as passed"),
+        (CI.replace("gate", "all"), "there are 0"),
+        (CI.replace("test:", "test: {name: gate}\n  build:"), "there are 2"),
+        ("jobs: [", "it is no YAML"),
+        ("- 1", "there are 0"),
+    ],
+)
+def test_the_required_check_is_a_job_that_reports_on_every_pull_request(text: str, why: str) -> None:
+    args: dict[str, Any] = {"name": "shop", "approval_branches": {"prod": 2}}
+    found = Repository.check({**args, "files": {".github/workflows/ci.yml": text}})
+    assert any(why in problem.why for problem in found) if why else found == []
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments"),
+    [
+        ({}, ["required_checks"]),
+        ({"files": {"docs/ci.yml": CI}}, ["required_checks"]),
+        ({"files": {".github/workflows/ci.yml": CI}, "checks": {"test": "true"}}, ["required_checks"]),
+        ({"files": {".github/workflows/ci.yml": CI}, "required_checks": ["test"]}, []),
+        ({"files": {".github/workflows/ci.yml": CI}, "required_checks": ["test", "test"]}, ["required_checks"]),
+        ({"checks": {"test": "true"}, "required_checks": []}, ["required_checks"]),
+        ({"files": {".github/workflows/ci.yml": CI}, "protection": {"merge_queue": {}}}, ["required_checks"]),
+        ({"files": {".github/workflows/checks.yml": CI}}, []),
+    ],
+)
+def test_which_jobs_may_be_required(more: dict[str, Any], arguments: list[str]) -> None:
+    assert [problem.argument for problem in Repository.check({"name": "shop", **more})] == arguments
+
+
 def test_no_secret_is_shown() -> None:
     hook = {"url": "http://ci/token-in-address", "secret": ["hook-secret"], "events": ["push"]}
     said = "\n".join(map(str, Repository.check({**SHOP, "hooks": {"ci": hook}})))

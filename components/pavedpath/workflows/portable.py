@@ -1,0 +1,416 @@
+"""What the pipelines of other systems than GitHub share: the scripts of their jobs, and what a service must be for them.
+
+A job's script does the same everywhere; only what the system calls the commit, the branch and the run differs (`Words`).
+Scripts make their own folder for whatever nobody else may read, outside of the checkout: nothing of it gets into an
+image that is built from the checkout, into an artifact, or to the next job.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pavedpath.errors import Problem
+from pavedpath.names import ENVIRONMENT, NAMESPACE, RELEASE, NameRule
+from pavedpath.plans import Approval
+from pavedpath.workflows.catalogue.deploy import HISTORY
+from pavedpath.workflows.catalogue.flows import RELEASES
+from pavedpath.workflows.catalogue.images import SEVERITIES
+from pavedpath.workflows.catalogue.steps import STEPS_VERSION, joined, variable_of
+from pavedpath.workflows.service import Image, Service, Target
+
+HEADING = (
+    "Written by Pavedpath; a change made here is overwritten. Change the service in the program that manages the\n"
+    "repository."
+)
+CHECK_MINUTES = 30
+BUILD_MINUTES = 45
+PUBLISH_MINUTES = 15
+DIAGNOSTICS = "diagnostics"
+
+# Source: distribution/reference, "reference.go": a name in lower case, perhaps a tag, and the digest.
+_PINNED = NameRule(
+    r"(?:[a-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[\w.-]{1,128})?@sha256:[0-9a-f]{64}",
+    "it is no image by digest, and a tag can be moved",
+    "give NAME@sha256:… with the digest's 64 digits",
+)
+_FOLDER = NameRule(
+    r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))(?!-)[\w./+@-]+",
+    "it is no path in a repository",
+    "give a path such as services/api",
+)
+_CHART = NameRule(rf"oci://[\w./:-]+|{_FOLDER.pattern}", _FOLDER.why, "give a path such as charts/orders, or oci://…")
+_CHECK = NameRule(r"[A-Za-z_][A-Za-z0-9_-]{0,99}", "it cannot be a job", "use letters, digits, _ and -")
+_IMAGE = NameRule(r"[a-z](?:[a-z0-9-]{0,51}[a-z0-9])?", "a registry refuses this name", "use a-z, 0-9 and -")
+_PLATFORM = NameRule(r"[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?", "it is no platform", "give one such as linux/arm64")
+_VERSION = NameRule(r"[0-9]+(?:\.[0-9]+){0,2}", "it is no version of Python", "give one such as 3.12")
+_VARIABLE = NameRule(r"[A-Z_][A-Z0-9_]*", "it is no variable", "use upper case letters, digits and _")
+_LABEL = NameRule(r"[A-Za-z0-9][\w.-]{0,62}", "it is no label", "use letters, digits, . _ and -")
+_PATTERN = NameRule(r"[\w.*+/-]{1,100}", "it is no pattern of tags", "give one such as v*.*.*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """Images that jobs run in or start, each by digest. They are the caller's, to be renewed as the caller renews."""
+
+    python: Mapping[str, str]
+    """By version of Python, for each version of the service: what checks run in."""
+    delivery: str
+    """Python 3.11 or later with venv, git and bash: what `pavedpath` runs in, except for deployments."""
+    buildkit: str
+    """moby/buildkit: the rootless one for GitLab."""
+    trivy: str
+    """aquasec/trivy."""
+    deploy: str = ""
+    """Like `delivery`, with helm and sops: what deployments run in. Default: the environment's own runner or agent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """How a system calls what a script needs to know, as it stands within double quotes of a shell."""
+
+    commit: str
+    branch: str
+    tag: str
+    default_branch: str
+    run_url: str
+    source: str
+    """Address of the repository, for the images' labels."""
+
+
+def variable(image: Image) -> str:
+    """Return the shell variable with an image's NAME@DIGEST."""
+    return variable_of("IMAGE", image.name)
+
+
+def on_main(service: Service) -> Sequence[Target]:
+    """Return the targets of a push to the default branch: those before the first that takes tags."""
+    tagged = [index for index, each in enumerate(service.targets) if each.tags]
+    return service.targets[: tagged[0]] if tagged else service.targets
+
+
+def on_tags(service: Service) -> Sequence[Target]:
+    """Return the targets of a release tag: the first that takes tags, and all after it."""
+    return service.targets[len(on_main(service)) :]
+
+
+def tag_patterns(service: Service) -> Sequence[str]:
+    """Return the patterns of tags that release or deploy."""
+    patterns = [pattern for each in service.targets for pattern in each.tags]
+    return tuple(dict.fromkeys([*([RELEASES] if service.images else []), *patterns]))
+
+
+def leaves_tag(service: Service, target: Target) -> bool:
+    """Whether a later pipeline, that of a tag, must find what this environment ran."""
+    main = on_main(service)
+    return bool(service.images) and bool(on_tags(service)) and target in main[-1:]
+
+
+def released_from(service: Service) -> str:
+    """Return the end of the tag by which a release finds its images: what ran in the last environment before it."""
+    main = on_main(service)
+    return f"-{main[-1].environment}" if main and on_tags(service) else ""
+
+
+def approved(target: Target) -> bool:
+    """Whether somebody must agree. Every kind of approval is the system's own one here."""
+    return target.approval is not Approval.NONE
+
+
+def scratch() -> str:
+    """Return the lines that make a folder which only this job reads, and which is gone when the script ends."""
+    return """scratch="$(mktemp -d)"\ntrap 'rm -rf "$scratch"' EXIT\n"""
+
+
+def install() -> str:
+    """Return the lines that install `pavedpath` for this job alone."""
+    return (
+        'python3 -m venv "$scratch/delivery"\n'
+        f'"$scratch/delivery/bin/pip" install --quiet pavedpath-delivery=={STEPS_VERSION}\n'
+        'export PATH="$scratch/delivery/bin:$PATH"\n'
+    )
+
+
+def login() -> str:
+    """Return the lines that log in to the registry; in a POSIX shell, and without a password on a command line."""
+    return """\
+export DOCKER_CONFIG="$scratch/docker"
+mkdir -p "$DOCKER_CONFIG"
+auth="$(printf '%s:%s' "$IMAGE_REGISTRY_USER" "$IMAGE_REGISTRY_PASSWORD" | base64 | tr -d '\\n')"
+(umask 077 && printf '{"auths":{"%s":{"auth":"%s"}}}' "$IMAGE_REGISTRY" "$auth" > "$DOCKER_CONFIG/config.json")
+"""
+
+
+def find_built(service: Service, words: Words, keep: str) -> str:
+    """Return the script that looks whether a commit was built before: a second run takes what the first one built.
+
+    Args:
+        service: the service.
+        words: of the system.
+        keep: the command that keeps what was found, with {name} of the image; empty text if it was not built.
+    """
+    lines = [
+        f'commit="{words.commit}"',
+        *(
+            f'GITHUB_OUTPUT="$scratch/{each.name}" '
+            f'pavedpath image resolve "$IMAGE_PREFIX/{each.name}:sha-${{commit:0:12}}" --if-there\n'
+            f"found=\"$(sed -n 's/^image=//p' \"$scratch/{each.name}\")\"\n" + keep.format(name=each.name)
+            for each in service.images
+        ),
+    ]
+    return _bash(scratch(), install(), login(), *lines)
+
+
+def publish(service: Service, words: Words, exceptions: str) -> str:
+    """Return the script that judges the scans, records tests and scans, and names what passed.
+
+    It finds IMAGE_… of each image, and the reports as `report` calls them.
+    """
+    return _bash(
+        scratch(),
+        install(),
+        *(gate(image, exceptions) for image in service.images),
+        login(),
+        *(_recorded(image, words) for image in service.images),
+        *(named(image, f"refs/heads/{words.branch}", words) for image in service.images),
+    )
+
+
+def release(service: Service, words: Words, keep: str) -> str:
+    """Return the script that names the images of a release tag; nothing is built.
+
+    Args:
+        service: the service.
+        words: of the system.
+        keep: the command that keeps NAME@DIGEST of an image, with {name} and {variable}.
+    """
+    end = released_from(service)
+    lines = ["# A tag may stand on any commit: only what was merged is released."]
+    lines.append(f'git merge-base --is-ancestor "{words.commit}" "origin/{words.default_branch}"')
+    lines.append(f'commit="{words.commit}"')
+    for image in service.images:
+        name = variable(image)
+        lines.append(
+            f'GITHUB_OUTPUT="$scratch/{image.name}" '
+            f'pavedpath image resolve "$IMAGE_PREFIX/{image.name}:sha-${{commit:0:12}}{end}"\n'
+            f"{name}=\"$(sed -n 's/^image=//p' \"$scratch/{image.name}\")\"\n"
+            + named(image, f"refs/tags/{words.tag}", words)
+            + keep.format(name=image.name, variable=name)
+        )
+    return _bash(scratch(), install(), login(), *lines)
+
+
+def verified(service: Service, target: Target, words: Words) -> str:
+    """Return the script that says in the registry that an environment ran the images: a release looks for that."""
+    return _bash(
+        scratch(),
+        install(),
+        login(),
+        f'commit="{words.commit}"',
+        *(
+            f'pavedpath image promote "${variable(image)}" '
+            f'--to "$IMAGE_PREFIX/{image.name}:sha-${{commit:0:12}}-{target.environment}"'
+            for image in service.images
+        ),
+    )
+
+
+def report(image: Image, platform: str) -> str:
+    """Return the file that a scan of one platform writes."""
+    return f"scan-{image.name}-{platform.replace('/', '-')}.json"
+
+
+def gate(image: Image, exceptions: str, platforms: Sequence[str] | None = None) -> str:
+    """Return the lines that refuse severe findings on any platform of an image."""
+    allowed = f" --exceptions {shlex.quote(exceptions)}" if exceptions else ""
+    return "".join(
+        f"pavedpath scan gate {report(image, platform)} --severity {SEVERITIES}{allowed}\n"
+        for platform in (image.platforms if platforms is None else platforms)
+    )
+
+
+def gates(service: Service, exceptions: str) -> str:
+    """Return the script that judges the scans of a request, which are of each image's first platform."""
+    judged = (gate(image, exceptions, image.platforms[:1]) for image in service.images)
+    return _bash(scratch(), install(), *judged)
+
+
+def named(image: Image, ref: str, words: Words) -> str:
+    """Return the lines that give an image the tags of a ref: refused for what was not tested and scanned."""
+    command = joined(
+        f'tags="$(pavedpath image tags "$IMAGE_PREFIX/{image.name}"',
+        f'--ref "{ref}"',
+        f'--commit "{words.commit}"',
+        f'--default-branch "{words.default_branch}")"',
+    )
+    return (
+        f"{command}\n"
+        'mapfile -t names <<<"$tags"\n'
+        f'pavedpath image promote "${variable(image)}" "${{names[@]/#/--to=}}"\n'
+    )
+
+
+def deploy(service: Service, target: Target, access: str) -> str:
+    """Return the script that deploys, tries what it deployed, and takes back what does not work: once.
+
+    Helm itself goes back when pods do not become ready, and then the command fails. The script goes back when they do
+    and the smoke test fails, and then only if what it deployed is what runs.
+
+    Args:
+        service: the service.
+        target: where.
+        access: lines that give the job its cluster and its cloud role.
+    """
+    host = target.smoke_host_variable
+    values = service.values or f"etc/helm_values/{service.name}"
+    in_namespace = f"{service.name} --namespace {target.namespace or service.name}"
+    command = joined(
+        f"pavedpath deploy {in_namespace}",
+        f"--environment {target.environment}",
+        f"--chart {shlex.quote(service.chart)}",
+        f"--values-dir {shlex.quote(values)}",
+        f"--timeout {target.timeout_minutes}m",
+        f"--history {HISTORY}",
+        *(f'--image "{image.name}=${variable(image)}"' for image in service.images),
+    )
+    file = shlex.quote(f"{values}/{target.environment}.yaml")
+    local = not service.chart.startswith("oci://")
+    preview = f"helm lint {shlex.quote(service.chart)} --values {file}\n" if local else ""
+    return _bash(
+        f': "${{{host}:?is not set: the host that smoke tests ask}}"',
+        scratch(),
+        install(),
+        access,
+        f"{preview}{_continued(command, '--dry-run')}",
+        f"""
+diagnose() {{
+  pavedpath diagnose {in_namespace} --out {DIAGNOSTICS} || true
+}}
+# The command writes its outputs to this file, as it does on GitHub.
+export GITHUB_OUTPUT="$scratch/deployed"
+{command} || {{
+  code=$?
+  diagnose # Helm went back by itself.
+  exit "$code"
+}}
+state="$(sed -n 's/^state=//p' "$GITHUB_OUTPUT")" revision="$(sed -n 's/^revision=//p' "$GITHUB_OUTPUT")"
+pavedpath smoke "${host}" || {{
+  diagnose
+  if [ "$state" = deployed ]; then
+    pavedpath rollback {in_namespace} --if-deployed "$revision"
+  fi
+  exit 1
+}}""",
+    )
+
+
+def check(command: str) -> str:
+    """Return the script of a check: each of its commands must succeed."""
+    return f"set -euo pipefail\n{command}"
+
+
+def problems(service: Service, tools: Tools) -> Iterator[Problem]:
+    """Yield what cannot be rendered: whatever becomes part of a name, a path or a command has a rule."""
+    yield from RELEASE.check("name", service.name)
+    yield from _check_problems(service)
+    yield from _image_problems(service)
+    if service.chart:
+        yield from _CHART.check("chart", service.chart)
+    if service.values:
+        yield from _FOLDER.check("values", service.values)
+    if service.targets and not service.chart:
+        yield Problem("chart", "", "there is nothing to deploy", "name the chart, or no targets")
+    if not service.images and not service.targets:
+        yield Problem("images", [], "there is nothing to deliver", "name an image or a target")
+    yield from _target_problems(service)
+    for version in service.python:
+        yield from _VERSION.check("python", version)
+        if version not in tools.python:
+            yield Problem("tools.python", sorted(tools.python), f"it has no image for {version}", "name one by digest")
+    images = {"delivery": tools.delivery, "buildkit": tools.buildkit, "trivy": tools.trivy}
+    images |= {f"python[{version}]": image for version, image in tools.python.items()}
+    images |= {"deploy": tools.deploy} if tools.deploy else {}
+    for name, image in images.items():
+        yield from _PINNED.check(f"tools.{name}", image)
+
+
+def labels_problems(argument: str, labels: Sequence[str]) -> Iterator[Problem]:
+    """Yield the labels of runners or agents that are none."""
+    for label in labels:
+        yield from _LABEL.check(argument, label)
+
+
+def exceptions_problems(exceptions: str) -> Iterator[Problem]:
+    """Yield what is wrong with the path of the scan's exceptions; empty for none."""
+    if exceptions:
+        yield from _FOLDER.check("exceptions", exceptions)
+
+
+def _check_problems(service: Service) -> Iterator[Problem]:
+    if not service.checks:
+        yield Problem("checks", {}, "there is nothing that images could be tested by", "name at least one check")
+    if not service.python:
+        yield Problem("python", [], "no check would run", "name at least one version")
+    for name, command in service.checks.items():
+        yield from _CHECK.check("checks", name)
+        if not command.strip() or not command.replace("\n", "").replace("\t", "").isprintable():
+            yield Problem(f"checks.{name}", None, "it is no command", "give a shell command in plain text")
+
+
+def _image_problems(service: Service) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for image in service.images:
+        yield from _IMAGE.check("images", image.name)
+        if variable(image) in seen:
+            yield Problem("images", image.name, "another is called so", "name each once")
+        seen.add(variable(image))
+        yield from _FOLDER.check("images.context", image.context)
+        yield from _FOLDER.check("images.dockerfile", image.dockerfile)
+        if not image.platforms:
+            yield Problem("images.platforms", [], "it would run nowhere", "name at least one")
+        for platform in image.platforms:
+            yield from _PLATFORM.check("images.platforms", platform)
+
+
+def _target_problems(service: Service) -> Iterator[Problem]:
+    seen: set[str] = set()
+    patterns = next((each.tags for each in service.targets if each.tags), ())
+    for index, target in enumerate(service.targets):
+        at = f"targets[{index}]"
+        yield from ENVIRONMENT.check(f"{at}.environment", target.environment)
+        if target.environment.lower() in seen:
+            yield Problem(f"{at}.environment", target.environment, "another is called so", "name each once")
+        seen.add(target.environment.lower())
+        if target.namespace:
+            yield from NAMESPACE.check(f"{at}.namespace", target.namespace)
+        yield from labels_problems(f"{at}.runner_labels", target.runner_labels)
+        yield from _VARIABLE.check(f"{at}.smoke_host_variable", target.smoke_host_variable)
+        if not 1 <= target.timeout_minutes <= 60:
+            yield Problem(f"{at}.timeout_minutes", target.timeout_minutes, "a job may not wait so", "choose 1 to 60")
+        for pattern in target.tags:
+            yield from _PATTERN.check(f"{at}.tags", pattern)
+        if target.tags and set(target.tags) != set(patterns):
+            why = "the pipeline of a tag goes from the first target of tags to the last"
+            yield Problem(f"{at}.tags", list(target.tags), why, "give all of them the same patterns")
+
+
+def _recorded(image: Image, words: Words) -> str:
+    name = f'pavedpath image record "${variable(image)}"'
+    run = f'--commit "{words.commit}" --url "{words.run_url}"'
+    scans = [
+        joined(f"{name} --kind scanned", f"--report {report(image, platform)}", run) for platform in image.platforms
+    ]
+    return "\n".join([*scans, joined(f"{name} --kind tested", run)])
+
+
+def _continued(command: str, option: str) -> str:
+    return f"{command} \\\n  {option}" if "\n" in command else f"{command} {option}"
+
+
+def _bash(*parts: str) -> str:
+    return "set -euo pipefail\n" + "\n".join(part.strip("\n") for part in parts if part.strip("\n"))
+
+
+def glob_expression(pattern: str) -> str:
+    """Return a pattern of tags as a regular expression, `*` for anything but a slash."""
+    return "^" + "[^/]*".join(re.escape(part) for part in pattern.split("*")) + "$"

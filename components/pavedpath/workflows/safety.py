@@ -1,0 +1,190 @@
+"""What strangers must not reach, and credentials that must not be.
+
+Sources: GitHub, "Secure use reference", "Automatic token authentication", "Approving workflow runs from forks".
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from pavedpath.errors import Problem
+
+from .actions import needs
+from .expressions import Expression
+from .grammar import Reference, references
+from .model import Access, Job, Push, Run, Scalar, Scope, Step, Surroundings, Uses, Workflow, WorkflowRun
+from .places import Place, Text, texts, texts_of_step
+from .reach import Run as EventRun
+from .reach import events, is_self_hosted, secrets_of
+
+_CHECKOUT = "actions/checkout"
+_AWS = "aws-actions/configure-aws-credentials"
+
+_HARMLESS = {
+    ("github", "sha"),
+    ("github", "run_id"),
+    ("github", "run_number"),
+    ("github", "run_attempt"),
+    ("github", "repository_id"),
+    ("github", "workspace"),
+    ("github", "server_url"),
+    ("github", "api_url"),
+    ("job", "status"),
+}
+"""What nobody but GitHub sets, so that it may be pasted into a script."""
+
+_EXECUTED = frozenset({"script", "run", "inline-script", "inlinescript"})
+"""Inputs of actions that are scripts."""
+
+_STORED_KEYS = frozenset(
+    {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "GOOGLE_CREDENTIALS",
+        "AZURE_CLIENT_SECRET",
+        "ARM_CLIENT_SECRET",
+    }
+)
+
+_PUSHES = re.compile(r"\bgit\b[^\n;|&]*\bpush\b|\bgh\s+release\s+create\b|\bpavedpath\s+release\b|\bgit/refs\b")
+_TAGS = re.compile(r"--tags|--follow-tags|refs/tags|\bgit\b[^\n;|&]*\btag\b|\bgh\s+release\b|\bpavedpath\s+release\b")
+
+
+def problems(workflow: Workflow, workflows: Sequence[Workflow], surroundings: Surroundings) -> Iterator[Problem]:
+    """Yield what would let strangers in, or needs a credential that is stored."""
+    yield from _forks(workflow, surroundings)
+    yield from _injections(workflow)
+    yield from _clouds(workflow)
+    for name, job in workflow.jobs.items():
+        for index, step in enumerate(job.steps):
+            at = f"{workflow.file}: jobs.{name}.steps[{index}]"
+            if isinstance(step, Uses) and step.action == _CHECKOUT:
+                yield from _checkout(at, step, workflow)
+            yield from _token(at, name, index, step)
+            if isinstance(step, Run) and not _releases_its_own_tag(workflow, step):
+                yield from _pushes(at, step, job, workflows)
+
+
+def _forks(workflow: Workflow, surroundings: Surroundings) -> Iterator[Problem]:
+    found: dict[str, Problem] = {}
+    for event in events(workflow, surroundings):
+        if not event.fork:
+            continue
+        run = EventRun(workflow, event, surroundings)
+        for name in run.jobs:
+            for problem in _reached_by_fork(run, name):
+                found.setdefault(str(problem), problem)
+    yield from found.values()
+
+
+def _reached_by_fork(run: EventRun, name: str) -> Iterator[Problem]:
+    job, at = run.workflow.jobs[name], f"{run.workflow.file}: jobs.{name}"
+    fix = "let it run only OF_THIS_REPOSITORY, or not on pull_request"
+    secrets = secrets_of(run, name)
+    if secrets:
+        yield Problem(at, ", ".join(secrets), "a pull request from a fork reaches these secrets", fix)
+    if is_self_hosted(job):
+        why = "a pull request from a fork runs its code on a machine of yours"
+        yield Problem(f"{at}.runs-on", list(job.runs_on), why, fix)
+    if job.environment:
+        why = "a pull request from a fork reaches an environment"
+        yield Problem(f"{at}.environment", str(job.environment.name), why, fix)
+
+
+def _injections(workflow: Workflow) -> Iterator[Problem]:
+    for text in texts(workflow):
+        executed = text.where.rsplit(".", 1)[-1].lower() in _EXECUTED and ".with." in text.where
+        if text.place is not Place.SCRIPT and not executed:
+            continue
+        job = workflow.jobs[text.job]
+        for reference in (each for node in text.readable() for each in references(node)):
+            if not _is_harmless(reference, job):
+                why = f"{reference} would be pasted into the script, where whoever sets it could run commands"
+                yield Problem(text.where, None, why, "hand it over in env, and write it as a quoted variable")
+
+
+def _is_harmless(reference: Reference, job: Job) -> bool:
+    parts = [each or "*" for each in reference.path]
+    context = parts.pop(0) if parts else ""
+    if context in ("runner", "strategy") or (context, parts[0] if parts else "") in _HARMLESS:
+        return True
+    if context == "matrix" and len(parts) == 1 and job.matrix:
+        axis = job.matrix.axes.get(parts[0], ())
+        values = [axis] if isinstance(axis, Expression) else axis
+        rows = [row.get(parts[0], "") for row in job.matrix.include]
+        return not any(isinstance(each, Expression) for each in [*values, *rows])
+    return False
+
+
+def _clouds(workflow: Workflow) -> Iterator[Problem]:
+    fix = "exchange the job's identity (OIDC): aws-actions/configure-aws-credentials with role-to-assume"
+    for text in texts(workflow):
+        name = text.where.rsplit(".", 1)[-1].upper().replace("-", "_")
+        if name in _STORED_KEYS and text.place is not Place.SCRIPT:
+            yield Problem(text.where, None, "a key that is stored leaks and stays valid", fix)
+        for reference in (each for node in text.readable() for each in references(node)):
+            context, _, part = str(reference).partition(".")
+            if context.lower() in ("secrets", "vars") and part.upper() in _STORED_KEYS:
+                yield Problem(text.where, str(reference), "a key that is stored leaks and stays valid", fix)
+    for name, job in workflow.jobs.items():
+        for index, step in enumerate(job.steps):
+            if isinstance(step, Uses) and step.action == _AWS and not step.inputs.get("role-to-assume"):
+                at = f"{workflow.file}: jobs.{name}.steps[{index}].with"
+                yield Problem(at, sorted(step.inputs), "without a role it uses keys", fix)
+
+
+def _checkout(at: str, step: Uses, workflow: Workflow) -> Iterator[Problem]:
+    if step.inputs.get("persist-credentials") is not False:
+        why = "the token would lie in .git, where every later step and every artifact has it"
+        yield Problem(f"{at}.with.persist-credentials", step.inputs.get("persist-credentials"), why, "give False")
+    if any(isinstance(each, WorkflowRun) for each in workflow.on):
+        chosen = [str(step.inputs.get(name, "")) for name in ("ref", "repository")]
+        if any(re.search(r"head|pull_request|workflow_run", each) for each in chosen):
+            why = "workflow_run has the repository's secrets, and this would run a stranger's code with them"
+            yield Problem(f"{at}.with", chosen, why, "check out the default branch, or run on pull_request")
+
+
+def _token(at: str, job: str, index: int, step: Step) -> Iterator[Problem]:
+    declared = {**(needs(step) if isinstance(step, Uses) else {}), **step.permissions}
+    if step.permissions.get(Scope.ID_TOKEN) is Access.READ:
+        yield Problem(f"{at}.permissions", "id-token: read", "an identity is only ever written", "give WRITE")
+    if not declared and _mentions_token(texts_of_step(at, job, index, step)):
+        why = "it is given GITHUB_TOKEN, which may do nothing"
+        yield Problem(at, None, why, "declare in permissions what it does with it, or take the token away")
+
+
+def _mentions_token(found: Iterator[Text]) -> bool:
+    used = (str(each).lower() for text in found for node in text.readable() for each in references(node))
+    return any(each in ("secrets.github_token", "github.token") for each in used)
+
+
+def _pushes(at: str, step: Run, job: Job, workflows: Sequence[Workflow]) -> Iterator[Problem]:
+    script = step.run.replace("\\\n", " ")
+    if not _PUSHES.search(script) or "--dry-run" in script:
+        return
+    tags = bool(_TAGS.search(script))
+    started = [
+        workflow.file
+        for workflow in workflows
+        for trigger in workflow.on
+        if isinstance(trigger, Push) and (trigger.tags if tags else trigger.branches or not trigger.tags)
+    ]
+    if started and not _has_token_of_its_own({**job.env, **step.env}):
+        what = "tags" if tags else "branches"
+        why = f"{what} that GITHUB_TOKEN pushes start no workflow, and {', '.join(started)} waits for them"
+        yield Problem(at, None, why, "push with the token of an app: actions/create-github-app-token")
+
+
+def _releases_its_own_tag(workflow: Workflow, step: Run) -> bool:
+    """Whether the tag is what started the run: `pavedpath release` then makes the release, and no tag."""
+    by_tags = all(isinstance(each, Push) and each.tags and not each.branches for each in workflow.on)
+    return by_tags and _PUSHES.findall(step.run) == ["pavedpath release"]
+
+
+def _has_token_of_its_own(env: Mapping[str, Scalar]) -> bool:
+    """Whether some variable holds a token, and none GitHub's own."""
+    at = Text("", "\n".join(str(value) for value in env.values()), Place.STEP)
+    used = {str(each).lower() for node in at.readable() for each in references(node)}
+    if used & {"secrets.github_token", "github.token"}:
+        return False
+    return any(each.startswith(("secrets.", "steps.")) for each in used)
