@@ -17,11 +17,13 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from pavedpath_sandbox.sandbox import Sandbox
 from rich.console import Console
 from rich.table import Table
 
 from bench import growth, registration
+from bench.sample import without_services
 
 ROOT = Path(__file__).resolve().parent.parent
 STACKS = ("shared", "dev")
@@ -40,8 +42,12 @@ def copy(destination: Path) -> Path:
     destination.mkdir(exist_ok=True)
     for name in ("stacks", "charts", "etc", "bench"):
         shutil.copytree(ROOT / name, destination / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shared = yaml.safe_load((ROOT / "Pulumi.shared.yaml").read_text())["config"]
     for path in ROOT.glob("Pulumi*.yaml"):
-        shutil.copy(path, destination)
+        document = yaml.safe_load(path.read_text())
+        if "config" in document:
+            document["config"] = without_services(shared, document["config"])
+        (destination / path.name).write_text(yaml.safe_dump(document, sort_keys=False))
     (destination / ".venv").symlink_to(ROOT / ".venv")
     return destination
 

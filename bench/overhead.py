@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import yaml
 
+from bench.sample import without_services
 from tests.mocks import ACCOUNT, ANSWERS, Graph
 from tests.mocks import run as run_under_mocks
 
@@ -23,6 +24,9 @@ def run(project: str, stack: str) -> Graph:
     directory = Path(project)
     config: dict[str, Any] = yaml.safe_load((directory / f"Pulumi.{stack}.yaml").read_text())["config"]
     ours = (directory / "stacks").is_dir()
+    if ours:
+        shared = yaml.safe_load((directory / "Pulumi.shared.yaml").read_text())["config"]
+        config = without_services(shared, config)
     entry = directory / "stacks" if ours else directory
     identity = {"id": "", "accountId": config.get("pavedpath:account", ACCOUNT), "arn": "", "userId": ""}
     with (

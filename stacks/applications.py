@@ -41,7 +41,7 @@ class Applications:
 
         So a mistake in one application stops the stack before its first resource.
         """
-        for name, application in settings.applications.items():
+        for name, application in released(settings).items():
             try:
                 read = self.read(name, application)
             except _UnusableError as error:
@@ -49,6 +49,11 @@ class Applications:
             else:
                 for problem in _mistakes(read, settings, identity):
                     yield f"{name}: {problem}".removesuffix(".")
+
+
+def released(settings: EnvironmentSettings) -> dict[str, ApplicationSettings]:
+    """Return the applications that the stack itself deploys; the others' repositories do it."""
+    return {name: each for name, each in settings.applications.items() if each.chart is not None}
 
 
 class _UnusableError(Exception):
@@ -62,7 +67,7 @@ def _read(name: str, application: ApplicationSettings, environment: str) -> Appl
     chart: Chart | None = None
     files: ValuesFiles | None = None
     try:
-        chart = Chart.read(application.chart, application.chart_digest)
+        chart = Chart.read(application.chart or "", application.chart_digest)
     except ChartError as error:
         problems.append(f"{PROJECT}:applications.{name}.chart: {error}")
     for read in (

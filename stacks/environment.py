@@ -22,7 +22,7 @@ from pavedpath import (
 )
 from pavedpath_runners import RunnerLabels
 
-from .applications import Application, Applications
+from .applications import Application, Applications, released
 from .cluster import current_cluster
 from .contract import SharedOutputs
 from .environment_arguments import (
@@ -68,12 +68,13 @@ def deploy(
     roles = _roles(settings, environment, shared, registries)
     key = _key(settings, environment, roles)
     namespaces = _namespaces(settings, environment, cluster.server)
+    region = identities[environment].region
     for name in settings.deployments:
-        _repository_environment(name, environment, settings, shared, roles[name], registries, namespaces)
+        _repository_environment(name, environment, settings, shared, roles[name], registries, namespaces, region)
     pulumi.export("deploy roles", {name: role.arn for name, role in roles.items()})
     releases = {
         name: _release(name, applications.read(name, application), namespaces[name], key)
-        for name, application in settings.applications.items()
+        for name, application in released(settings).items()
     }
     pulumi.export(
         "applications",
@@ -170,13 +171,16 @@ def _repository_environment(
     role: DeployRole,
     registries: _Registries,
     namespaces: Mapping[str, Namespace],
+    region: str,
 ) -> None:
     owned = {app: namespaces[app] for app, each in settings.applications.items() if each.repository == name}
     args = environment_args(name, environment, settings)
     if settings.deployments[name].approval is Approval.BRANCH:
         args["repository"] = shared.guarded_repository(name, environment)
     args["variables"] = {
+        **settings.deployments[name].variables,
         "AWS_DEPLOY_ROLE": role.arn,
+        "AWS_REGION": region,
         **registries.variables,
         "RUNNER_LABELS": RunnerLabels(environment).to_json(),
     }

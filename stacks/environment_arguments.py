@@ -34,6 +34,9 @@ from .identity import Identity
 from .parsing import Check, mistakes_at
 from .settings import PROJECT, EnvironmentSettings
 
+OWN_VARIABLES = frozenset({"AWS_DEPLOY_ROLE", "AWS_REGION", "IMAGE_REGISTRY", "RUNNER_LABELS", "CHART_REGISTRY_URL"})
+"""Variables that every repository's environment gets from the stack."""
+
 
 def checks(
     settings: EnvironmentSettings, environment: str, identity: Identity, applications: Applications
@@ -74,6 +77,11 @@ def _deployments(settings: EnvironmentSettings, environment: str) -> Iterator[st
             yield (
                 f"{PROJECT}:deployments.{name}.pushes = {unknown}: no registry here keeps it. Fix: add it to"
                 f" {PROJECT}:images, or name one of: {', '.join(sorted(kept))}"
+            )
+        for variable in sorted(set(deployment.variables) & OWN_VARIABLES):
+            yield (
+                f"{PROJECT}:deployments.{name}.variables.{variable}: the stack sets this variable itself. Fix: leave it"
+                " out"
             )
         args = environment_args(name, environment, settings)
         yield from mistakes_at(f"deployments.{name}", RepositoryEnvironment.check(args))
@@ -171,6 +179,7 @@ def environment_args(repository: str, environment: str, settings: EnvironmentSet
         "reviewer_users": deployment.reviewer_users,
         "approvers": deployment.approvers,
         "tags": deployment.tags,
+        "variables": deployment.variables,
         "wait_timer_minutes": deployment.wait_timer_minutes,
     }
     if deployment.branches is not None:

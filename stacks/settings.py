@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 PROJECT = "pavedpath"
+Environment = Literal["dev", "prod"]
+ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "stacks" / "schema"
 
@@ -53,6 +55,45 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
 
 
+class ImageSettings(_Model):
+    """One image of a service."""
+
+    context: str
+    """Folder that it is built from, from the repository's root."""
+    dockerfile: str = "Dockerfile"
+    """Path in that folder."""
+
+
+class TargetSettings(_Model):
+    """One environment that a service is deployed to, as its workflows see it."""
+
+    approval: Approval = Approval.NONE
+    """Who must agree; as below `deployments` of the environment's stack."""
+    tags: tuple[str, ...] = ()
+    """Patterns of release tags that deploy to it, for example v*.*.*."""
+    timeout_minutes: Annotated[int, Field(ge=1, le=60)] = 5
+    """Minutes that a revision may take to become ready before it is rolled back."""
+
+
+class ServiceSettings(_Model):
+    """A service and how its repository delivers it: images, a chart, environments one after another."""
+
+    images: Mapping[str, ImageSettings] = {}
+    """Images by name, for example api."""
+    chart: str = ""
+    """Folder of its chart."""
+    dbt: str = ""
+    """Folder of a dbt project."""
+    python: Annotated[tuple[str, ...], Field(min_length=1)] = ("3.12",)
+    """Versions of Python that the checks run with."""
+    coverage_minimum: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Per cent of lines that the tests must reach."""
+    targets: Mapping[Environment, TargetSettings] = {}
+    """Environments in the order in which it reaches them."""
+    notify: Literal["", "slack", "webhook"] = ""
+    """Channel that hears of deployments, at the address in the repository's secret NOTIFY_URL; nobody without it."""
+
+
 class RepositorySettings(_Model):
     """One GitHub repository, as the shared stack makes it."""
 
@@ -76,8 +117,10 @@ class RepositorySettings(_Model):
     """Who keeps dependencies and the pins of actions fresh."""
     teams: Mapping[str, Permission] = {}
     """What teams may do, by the team's name below `teams`."""
-    checks: Annotated[Mapping[str, str], Field(min_length=1)]
-    """Shell command of each required check, by job id."""
+    checks: Mapping[str, str] = {}
+    """Shell command of each required check, by job id; with a service ruff and pytest, unless some are named."""
+    service: ServiceSettings | None = None
+    """The service in it, whose workflows are written; without it the checks are all that runs."""
 
 
 class AddressesSettings(_Model):
@@ -160,6 +203,8 @@ class DeploymentSettings(_Model):
     """Patterns of the tags that may deploy, too."""
     wait_timer_minutes: int = 0
     """Minutes that a deployment waits before it starts."""
+    variables: Mapping[str, str] = {}
+    """Further variables of its environment, for example INGRESS_HOST, which smoke tests ask."""
 
 
 class QuotaSettings(_Model):
@@ -178,8 +223,9 @@ class ApplicationSettings(_Model):
 
     repository: str
     """Name of the GitHub repository whose jobs deploy it."""
-    chart: str
-    """Directory of the chart, from the project's root."""
+    chart: str | None = None
+    """Directory of the chart, from the project's root. Without it the stack makes the namespace and who may deploy into
+    it, and the repository's own workflows deploy."""
     chart_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     """Digest that the chart must have, as `python -m pavedpath.charts <directory>` prints it."""
     secrets: bool = True
@@ -274,8 +320,6 @@ class EnvironmentSettings(_Model):
     watch: WatchSettings = WatchSettings()
 
 
-Environment = Literal["dev", "prod"]
-ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
 MODELS: dict[str, type[SharedSettings] | type[EnvironmentSettings]] = {
     "shared": SharedSettings,
     **dict.fromkeys(ENVIRONMENTS, EnvironmentSettings),

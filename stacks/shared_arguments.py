@@ -7,8 +7,10 @@ are asked beforehand, and every mistake stands in one list, by the setting that 
 from collections.abc import Iterator, Mapping
 
 import pulumi
-from pavedpath import ActorKind, Repository, RepositoryArgs, Team, TeamArgs
+from pavedpath import ActorKind, InvalidArgumentsError, Repository, RepositoryArgs, Team, TeamArgs
 from pavedpath.rulesets import BypassActorArgs
+from pavedpath.workflows.catalogue.python_service import PythonServiceOptions, ServiceDelivery, python_service
+from pavedpath.workflows.service import Image, Target
 
 from .parsing import Check, mistakes_at
 from .settings import PROJECT, SharedSettings
@@ -34,7 +36,12 @@ def _repositories(settings: SharedSettings) -> Iterator[str]:
                 f"{PROJECT}:repositories.{name}.teams.{team}: there is no such team. Fix: add it to {PROJECT}:teams, or"
                 f" name one of: {known}"
             )
-        yield from mistakes_at(f"repositories.{name}", Repository.check(repository_args(name, settings, slugs)))
+        try:
+            args = repository_args(name, settings, slugs)
+        except InvalidArgumentsError as error:
+            yield from mistakes_at(f"repositories.{name}.service", error.problems)
+        else:
+            yield from mistakes_at(f"repositories.{name}", Repository.check(args))
 
 
 def team_args(name: str, settings: SharedSettings) -> TeamArgs:
@@ -48,8 +55,49 @@ def team_args(name: str, settings: SharedSettings) -> TeamArgs:
     }
 
 
+def delivery_of(name: str, settings: SharedSettings) -> ServiceDelivery | None:
+    """Return how a repository's service is delivered; None for a repository without one.
+
+    Raises:
+        InvalidArgumentsError: names everything that cannot be.
+    """
+    repository = settings.repositories[name]
+    service = repository.service
+    if service is None:
+        return None
+    options: PythonServiceOptions = {"python": service.python, "dbt": service.dbt, "plan": settings.plan}
+    if repository.checks:
+        options["checks"] = repository.checks
+    if service.notify:
+        options["notify"] = service.notify
+    if service.coverage_minimum is not None:
+        options["coverage_minimum"] = service.coverage_minimum
+    return python_service(
+        name,
+        images=[
+            Image(name=image, context=each.context, dockerfile=each.dockerfile)
+            for image, each in service.images.items()
+        ],
+        environments=[
+            Target(
+                environment=environment,
+                approval=target.approval,
+                tags=target.tags,
+                timeout_minutes=target.timeout_minutes,
+            )
+            for environment, target in service.targets.items()
+        ],
+        chart=service.chart,
+        **options,
+    )
+
+
 def repository_args(name: str, settings: SharedSettings, slugs: Mapping[str, pulumi.Input[str]]) -> RepositoryArgs:
-    """Return the arguments of a repository; `slugs` are those of the teams by their names."""
+    """Return the arguments of a repository; `slugs` are those of the teams by their names.
+
+    Raises:
+        InvalidArgumentsError: its service cannot be delivered so; names everything.
+    """
     repository = settings.repositories[name]
     args: RepositoryArgs = {
         "name": name,
@@ -69,8 +117,15 @@ def repository_args(name: str, settings: SharedSettings, slugs: Mapping[str, pul
             for team, permission in repository.teams.items()
             if team in slugs
         },
-        "checks": repository.checks,
     }
+    delivery = delivery_of(name, settings)
+    if delivery is None:
+        args["checks"] = repository.checks
+    else:
+        args["files"] = delivery.files
+        args["required_checks"] = delivery.required_checks
+        wanted = delivery.repository.get("approval_branches", {})
+        args["approval_branches"] = {**wanted, **repository.approval_branches}
     deployers: list[BypassActorArgs] = [{"kind": ActorKind.ORGANIZATION_ADMIN}]
     if settings.deploying_app is not None:
         deployers.append({"kind": ActorKind.INTEGRATION, "id": settings.deploying_app})

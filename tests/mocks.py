@@ -20,8 +20,8 @@ ANSWERS: dict[str, Mapping[str, Any]] = {
     "organization/pavedpath/shared": {
         "github": {
             "organization_id": 7,
-            "repository_ids": {"storefront": 8},
-            "approval_branches": {"storefront": ["prod"]},
+            "repository_ids": {"storefront": 8, "orders": 9},
+            "approval_branches": {"storefront": ["prod"], "orders": ["prod"]},
         }
     },
 }

@@ -36,6 +36,10 @@ def shared() -> None:
     organization = github.get_organization_output(name="acme", summary_only=True)
     platform = github.Team("platform", name="platform", description="Runs the paved path", privacy="closed")
     shop = github.Team("shop", name="shop", description="Builds the shop", privacy="closed")
+    github.TeamMembers(
+        "platform", team_slug=platform.slug, members=[{"username": each, "role": "member"} for each in ("bob", "carol")]
+    )
+    github.TeamMembers("shop", team_slug=shop.slug, members=[{"username": "alice", "role": "member"}])
     repository = github.Repository(
         "storefront",
         name="storefront",
@@ -630,6 +634,7 @@ def dev() -> None:
     repository_environment(
         {
             "AWS_DEPLOY_ROLE": role.arn,
+            "AWS_REGION": "us-east-1",
             "IMAGE_REGISTRY": host,
             "CHART_REGISTRY_KIND": "ecr",
             "CHART_REGISTRY_HOST": host,

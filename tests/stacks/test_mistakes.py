@@ -77,7 +77,9 @@ def test_the_app_that_deploys_may_write_what_the_rulesets_protect(monkeypatch: p
 
 
 def test_a_role_pushes_only_what_its_repository_owns(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = deploy("dev", monkeypatch, deployments={"storefront": {"pushes": ["web-service"]}})
+    graph = deploy(
+        "dev", monkeypatch, deployments={**stated("dev", "deployments"), "storefront": {"pushes": ["web-service"]}}
+    )
     policy = str(graph.one("aws:iam/rolePolicy:RolePolicy", "dev-storefront").inputs["policy"])
     assert "charts/web-service" in policy
     assert "storefront/api" not in policy

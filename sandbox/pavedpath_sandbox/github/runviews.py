@@ -17,10 +17,10 @@ def repository_of(call: Call, run: Record) -> Record:
 
 
 def run_status(call: Call, run: Record) -> tuple[str, str | None]:
-    """Status and conclusion of a run, which follow from its jobs."""
+    """Status and conclusion of a run, which follow from its jobs; one that is open may get more of them."""
     jobs = jobs_of(call, run)
     states = {one["status"] for one in jobs}
-    if states == {"completed"}:
+    if states == {"completed"} and not run.get("open"):
         conclusions = [one["conclusion"] for one in jobs]
         if set(conclusions) == {"skipped"}:
             return "completed", "skipped"

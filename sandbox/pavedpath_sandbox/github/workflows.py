@@ -65,7 +65,7 @@ def start_run(call: Call, owner: Record, wanted: Json) -> Record:
     """A new run with its jobs.
 
     `wanted` may have `jobs` (as for `add_jobs`), `workflow` (a name), `event`, `path`, `head_branch`, `ref` (full),
-    `head_sha`, `title`, `inputs` and `actor` (a login).
+    `head_sha`, `title`, `inputs`, `actor` (a login) and `open`: it does not end with its jobs, but when it is closed.
     """
     path = wanted.get("path", ".github/workflows/ci.yml")
     workflow = workflow_of(call, owner, path, wanted.get("workflow", "CI"))
@@ -88,10 +88,19 @@ def start_run(call: Call, owner: Record, wanted: Json) -> Record:
         "actor": actor.id,
         "triggering_actor": actor.id,
         "inputs": wanted.get("inputs") or {},
+        "open": bool(wanted.get("open")),
     }
     run = call.store.insert("run", owner.id, f"{path}#{body['run_number']}", body)
     _tell_run(call, run, "requested")
     return add_jobs(call, run, as_list(wanted.get("jobs")))
+
+
+def close_run(call: Call, run: Record) -> Record:
+    """End a run that was open; it has all its jobs."""
+    run = call.store.update(run, {"open": False})
+    if run_status(call, run)[0] == "completed":
+        _tell_run(call, run, "completed")
+    return run
 
 
 def add_jobs(call: Call, run: Record, jobs: list[Json]) -> Record:

@@ -133,6 +133,7 @@ class Runner:
             self.hear(path.name, said)
             if said.result:
                 self.server.finish_job(run, said.title, said.result)
+        self.server.close_run(run)
         shutil.rmtree(files.directory, ignore_errors=True)
         return WorkflowResult(
             path.name, str(document.get("name", path.name)), heard.results(), heard.summary, sorted(used)

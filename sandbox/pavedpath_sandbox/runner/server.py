@@ -136,6 +136,7 @@ class GitHubServer:
             "actor": event.actor,
             "inputs": dict(event.inputs),
             "jobs": [],
+            "open": True,
         }
         return Run(int(str(self.post("_sandbox/runs", body)["id"])), event.repository)
 
@@ -168,6 +169,10 @@ class GitHubServer:
     def finish_job(self, run: Run, title: str, result: str) -> None:
         """End a job that was started."""
         self.post(f"_sandbox/jobs/{run.jobs[title]}", {"conclusion": result})
+
+    def close_run(self, run: Run) -> None:
+        """End a run."""
+        self.post(f"_sandbox/runs/{run.id}/close", {})
 
     def identity_url(self, event: Event, environment: str) -> str:
         """Return the address that gives a job its identity token; an audience is appended to it."""

@@ -27,6 +27,7 @@ from pavedpath_sandbox.github.settings import Settings
 from pavedpath_sandbox.github.store import ROOT, Json, Record, Store
 from pavedpath_sandbox.github.workflows import (
     add_jobs,
+    close_run,
     connect_runner,
     finish_job,
     release_due,
@@ -86,6 +87,10 @@ def _add_jobs(call: Call) -> Json:
 def _inputs(call: Call) -> Json:
     run = _run_named(call)
     return {name: run[name] for name in ("inputs", "ref", "event", "path", "head_sha")}
+
+
+def _close(call: Call) -> Json:
+    return run_view(call, close_run(call, _run_named(call)))
 
 
 def _run_token(call: Call) -> Json:
@@ -191,6 +196,7 @@ def routes(store: Store, settings: Settings, limits: Limits, deliverer: Delivere
         route("runs", _start_run),
         route("runs/{id}", _inputs),
         route("runs/{id}/jobs", _add_jobs),
+        route("runs/{id}/close", _close),
         route("runs/{id}/token", _run_token),
         route("jobs/{id}/oidc", _token_request),
         route("checks", _check),
