@@ -16,6 +16,9 @@ ENVIRONMENT := dev
 IN_SANDBOX := environment="$$($(SANDBOX) env --environment $(ENVIRONMENT))" && eval "$$environment" &&
 STACKS := shared $(ENVIRONMENT)
 FOR := $(if $(filter-out dev,$(ENVIRONMENT)), ENVIRONMENT=$(ENVIRONMENT))
+# This repository's own workflows, and those that the catalogue renders.
+WORKFLOWS = $(wildcard .github/workflows/*.yml) $(shell find tests/unit/workflows/golden -name '*.yml' -not -path '*/other/*' | sort)
+NEWER_THAN_ACTIONLINT := -ignore 'unexpected key "queue" for "concurrency" section'
 STATES := $${PAVEDPATH_SANDBOX_DIR:-.sandbox}/pulumi/.pulumi/stacks/pavedpath
 
 ##@ The main job
@@ -42,6 +45,11 @@ endif
 bootstrap: toolchain-ready  ## Make the place of a team's state: a bucket and a key in AWS (docs/state.md)
 	@PATH="$(CURDIR)/.toolchain/bin:$$PATH" .venv/bin/pavedpath state bootstrap shared dev prod
 
+##@ Stories
+.PHONY: demo-delivery
+demo-delivery: toolchain-ready  ## A change from commit to production and back, by the generated workflows (VERBOSE=1: all they say)
+	@$(PYTHON) -m demo.delivery $(if $(VERBOSE),--verbose)
+
 ##@ Checks
 .PHONY: test test-unit test-integration lint bench docs
 test: lint test-unit test-integration  ## Everything that must pass: lint, unit tests, the real thing
@@ -56,8 +64,10 @@ lint: toolchain-ready  ## Style, types, arrows between rooms, workflows, committ
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	@.venv/bin/pyright
 	@.venv/bin/lint-imports
-	@.venv/bin/zizmor --offline --quiet .github/workflows && .toolchain/bin/actionlint .github/workflows/*.yml
-	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(PYTHON) .github/generate.py --check
+	@.venv/bin/zizmor --offline --quiet --min-severity low $(WORKFLOWS)
+	@.toolchain/bin/actionlint $(NEWER_THAN_ACTIONLINT) $(WORKFLOWS)
+	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
 
 bench: toolchain-ready  ## Measure; each table compares with a baseline of the same run
 	@$(PYTHON) -m bench

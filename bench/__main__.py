@@ -22,7 +22,7 @@ from pavedpath_sandbox.sandbox import Sandbox
 from rich.console import Console
 from rich.table import Table
 
-from bench import growth, registration
+from bench import delivery, growth, registration
 from bench.sample import without_services
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,6 +172,8 @@ def main() -> None:
             )
             for stack in STACKS
         ]
+    with console.status("the command, and the workflows of many repositories"):
+        delivered = delivery.help_rows() + delivery.render_rows()
     with console.status("registration, and growth"):
         registered = registration.measure()
         with tempfile.TemporaryDirectory(prefix="pavedpath-bench-") as directory:
@@ -181,11 +183,12 @@ def main() -> None:
     )
     console.print(table("Stacks shared and dev", [(k, ours[k], "written by hand", by_hand[k]) for k in ours]))
     console.print(table("Overhead", rows))
+    console.print(table("Delivery", delivered))
     console.print(registration_table(registered))
     console.print(growth_table(grown))
     if len(sys.argv) > 1:
         numbers = {"sandbox": {"cold": whole, "parts": parts}, "program": ours, "by hand": by_hand, "overhead": rows}
-        numbers |= {"registration": registered, "growth": grown}
+        numbers |= {"registration": registered, "growth": grown, "delivery": delivered}
         Path(sys.argv[1]).write_text(json.dumps(numbers, indent=2) + "\n")
 
 

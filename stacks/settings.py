@@ -90,6 +90,14 @@ class ServiceSettings(_Model):
     """Per cent of lines that the tests must reach."""
     targets: Mapping[Environment, TargetSettings] = {}
     """Environments in the order in which it reaches them."""
+    smoke: str = ""
+    """File of what is asked after a deployment; without it /healthz, /ready and /metrics."""
+    scan_exceptions: str = ""
+    """File of the scan's findings that are lived with, each until a day."""
+    dbt_private: bool = False
+    """Whether the dbt project takes packages of private repositories, by the secret SECRET_GH_TOKEN."""
+    hotfixes: bool = False
+    """Whether branches hotfix/<name> from a release are built, and may be released."""
     notify: Literal["", "slack", "webhook"] = ""
     """Channel that hears of deployments, at the address in the repository's secret NOTIFY_URL; nobody without it."""
 

@@ -65,7 +65,15 @@ def delivery_of(name: str, settings: SharedSettings) -> ServiceDelivery | None:
     service = repository.service
     if service is None:
         return None
-    options: PythonServiceOptions = {"python": service.python, "dbt": service.dbt, "plan": settings.plan}
+    options: PythonServiceOptions = {
+        "python": service.python,
+        "dbt": service.dbt,
+        "dbt_private": service.dbt_private,
+        "smoke": service.smoke,
+        "scan_exceptions": service.scan_exceptions,
+        "hotfixes": service.hotfixes,
+        "plan": settings.plan,
+    }
     if repository.checks:
         options["checks"] = repository.checks
     if service.notify:

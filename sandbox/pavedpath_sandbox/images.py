@@ -101,7 +101,7 @@ def push(built: Built, tags: Sequence[str]) -> None:
             client.push_blob(name.repository, blob)
         for manifest in built.manifests:
             client.push_manifest(name.repository, digest_of(manifest), registry.MANIFEST, manifest)
-        client.push_manifest(name.repository, name.tag or "latest", registry.INDEX, built.index)
+        client.push_manifest(name.repository, name.digest or name.tag or "latest", registry.INDEX, built.index)
 
 
 def _copied(step: Copy, context: Path) -> dict[str, tuple[int, bytes]]:

@@ -9,7 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from stacks import applications, program
 from stacks.identity import WrongEnvironmentError
-from stacks.settings import EnvironmentSettings
+from stacks.settings import ENVIRONMENTS, EnvironmentSettings
 from tests.stacks.programs import config_of, deploy, refused
 from tests.stacks.test_graph import TextExtension, render
 
@@ -96,3 +96,14 @@ def test_another_ones_secrets_stop_a_stack(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(applications, "VALUES", tmp_path / "values")
     message = refused(lambda: deploy("dev", monkeypatch))
     assert str(config_of("prod")["pavedpath:account"]) in message
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_workflows_of_a_service_and_its_environment_agree_on_the_approval(environment: str) -> None:
+    shared = config_of("shared")["pavedpath:repositories"]
+    services = {name: each["service"]["targets"][environment] for name, each in shared.items() if "service" in each}
+    assert services, "no repository of the sample is delivered by its own workflows"
+    deployments = config_of(environment)["pavedpath:deployments"]
+    for name, target in services.items():
+        assert deployments[name].get("approval", "none") == target.get("approval", "none"), name
+        assert list(deployments[name].get("tags", [])) == list(target.get("tags", [])), name

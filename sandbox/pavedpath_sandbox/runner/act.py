@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,14 @@ def _said(document: Mapping[str, Any]) -> Said:
     elif step and "stepResult" not in document:
         more["step"] = step.splitlines()[0]
     return Said(job, title, **more)
+
+
+_QUEUE = re.compile(r"^ +queue: max\n", re.MULTILINE)
+
+
+def understood(workflow: str) -> str:
+    """Return a workflow's text without what act does not know yet, and would refuse: the queue of a lock."""
+    return _QUEUE.sub("", workflow)
 
 
 def labels(workflow: Mapping[str, Any]) -> set[str]:
@@ -142,6 +151,11 @@ class Files:
     directory: Path
 
     @property
+    def workflow(self) -> Path:
+        """The workflow."""
+        return self.directory / "workflow.yml"
+
+    @property
     def event(self) -> Path:
         """`github.event`."""
         return self.directory / "event.json"
@@ -177,15 +191,13 @@ class Files:
             path.write_text(yaml.safe_dump(dict(values)))
 
 
-def command(
-    act: str, event: str, workflow: str, files: Files, labels: Iterable[str], local: Mapping[str, Path]
-) -> list[str]:
+def command(act: str, event: str, files: Files, labels: Iterable[str], local: Mapping[str, Path]) -> list[str]:
     """Return the command line."""
     return [
         act,
         event,
         *("--eventpath", str(files.event)),
-        *("--workflows", workflow),
+        *("--workflows", str(files.workflow)),
         *("--secret-file", str(files.secrets)),
         *("--var-file", str(files.variables)),
         *("--env-file", str(files.environment)),

@@ -44,6 +44,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
             labels=_pairs(environ["LABELS"]),
             arguments=_pairs(environ["BUILD_ARGS"]),
         )
+        wanted = _pairs(environ["OUTPUTS"].replace(",", "\n"))
+        if wanted.get("push") == "true":
+            push(built, [f"{wanted['name']}@{built.digest}"])
         if environ["PUSH"] == "true":
             push(built, lines(environ["TAGS"]))
         if environ["LOAD"] == "true":

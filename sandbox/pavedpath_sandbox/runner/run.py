@@ -120,9 +120,8 @@ class Runner:
             {**variables, **self.machine.variables.get("", {}), **self.machine.variables.get(environment, {})},
             {**self.machine.environment, **self._of_job(event, run.id, environment)},
         )
-        command = act.command(
-            str(self.machine.act), event.name, str(path.relative_to(checkout)), files, act.labels(document), local
-        )
+        files.workflow.write_text(act.understood(path.read_text()))
+        command = act.command(str(self.machine.act), event.name, files, act.labels(document), local)
         heard = _Heard(act.jobs(document))
         for said in self._act([*command, "--actor", event.actor], checkout):
             if heard.begins(said):

@@ -84,7 +84,7 @@ def test_every_action_without_a_stand_in_is_named() -> None:
 def test_secrets_are_on_no_command_line_and_in_private_files(tmp_path: Path) -> None:
     files = Files(tmp_path / "run")
     files.write({}, {"TOKEN": "hidden"}, {"HOST": "seen"}, {"AWS_SECRET_ACCESS_KEY": "hidden"})
-    line = command("act", "push", ".github/workflows/ci.yml", files, {"dev", "linux"}, {"a/b@1": tmp_path})
+    line = command("act", "push", files, {"dev", "linux"}, {"a/b@1": tmp_path})
     assert "hidden" not in " ".join(line)
     assert line.count("--platform") == 2
     assert {path.stat().st_mode & 0o077 for path in (files.secrets, files.environment)} == {0}
