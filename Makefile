@@ -47,8 +47,8 @@ bootstrap: toolchain-ready  ## Make the place of a team's state: a bucket and a 
 
 ##@ Stories
 .PHONY: demo-delivery
-demo-delivery: toolchain-ready  ## A change from commit to production and back, by the generated workflows (VERBOSE=1: all they say)
-	@$(PYTHON) -m demo.delivery $(if $(VERBOSE),--verbose)
+demo-delivery: toolchain-ready  ## A change from commit to production and back, by the generated workflows (VERBOSE=1: all they say; FIRST=3: from chapter 3 on)
+	@$(PYTHON) -m demo.delivery $(if $(VERBOSE),--verbose) $(if $(FIRST),--first $(FIRST))
 
 ##@ Checks
 .PHONY: test test-unit test-integration lint bench docs

@@ -5,6 +5,7 @@ the images run behind the cluster's ingress. Each step is checked: the story end
 it should.
 """
 
+import argparse
 import base64
 import json
 import os
@@ -217,19 +218,28 @@ def revision(stage: Stage, environment: str) -> dict[str, Any]:
     return next(each for each in reversed(told["revisions"]) if each["status"] == "deployed")
 
 
-def first_change(stage: Stage, release: str) -> str:
+def deployed(stage: Stage, environment: str) -> str:
+    """Return the commit that was deployed to an environment last, as GitHub's deployments say."""
+    for deployment in stage.owner.ask("GET", f"deployments?environment={environment}"):
+        statuses = stage.owner.ask("GET", f"deployments/{deployment['id']}/statuses")
+        if "success" in [each["state"] for each in statuses]:
+            return str(deployment["sha"])
+    raise StoryError(f"nothing was deployed to {environment} yet: begin with chapter 1")
+
+
+def first_change(stage: Stage) -> None:
     """A change goes through checks, image and chart to dev."""
     stage.title("1  A change goes to dev")
-    sha, results = change(stage, f"feat: take orders ({release})", service_files(release))
+    release = time.strftime("as of %Y-%m-%d %H:%M:%S")
+    _, results = change(stage, f"feat: take orders ({release})", service_files(release))
     stage.check(results["deploy.yml"].succeeded, "built once, scanned, deployed to dev by digest, smoke test passed")
     stage.say(stage.pavedpath("dev", "smoke", smoke_of(stage, "dev")).strip())
-    return sha
 
 
 def production(stage: Stage) -> None:
     """Production waits for two approvals, then runs the digests that dev ran."""
     stage.title("2  Production waits for two people, and then runs what dev ran")
-    head = stage.owner.head("main")
+    head = deployed(stage, "dev")
     branch = f"promote/{head[:12]}-{time.strftime('%H%M%S')}"
     stage.alice.ask("POST", "git/refs", {"ref": f"refs/heads/{branch}", "sha": head})
     number = stage.alice.propose(f"Deploy {head[:12]} to prod", branch, "deploy/prod")
@@ -299,13 +309,13 @@ def rollback_by_hand(stage: Stage) -> None:
         stage.say(stage.pavedpath("dev", "drill", "orders", "--namespace", "orders", "--kind", kind).strip())
 
 
-def afterwards(stage: Stage, directory: Path) -> None:
+def afterwards(stage: Stage) -> None:
     """What can be seen of it all."""
     stage.title("6  What is there now")
     stage.say(stage.pavedpath("dev", "history", "orders", "--namespace", "orders"))
     stage.say(stage.pavedpath("dev", "history", "--repository", REPOSITORY))
     stage.say(stage.pavedpath("dev", "dora", "--repository", REPOSITORY, "--environment", "dev"))
-    page = directory / "report.html"
+    page = stage.sandbox.layout.root / "demo" / "report.html"
     stage.pavedpath("dev", "report", "--out", str(page), "--repository", REPOSITORY)
     stage.say(f"the page of it all: {page}")
 
@@ -373,8 +383,11 @@ def wheel(directory: Path) -> Path:
     return target
 
 
-def play(verbose: bool) -> int:
-    """Tell the story; return the exit status."""
+CHAPTERS = (first_change, production, broken_image, failing_smoke, rollback_by_hand, afterwards, what_stood_in)
+
+
+def play(verbose: bool, first: int = 1) -> int:
+    """Tell the story from a chapter on; return the exit status."""
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     layout = Layout.find()
@@ -406,13 +419,8 @@ def play(verbose: bool) -> int:
         stage.runner.hear = stage.hear
         prepare(stage.owner, hook)
         try:
-            first_change(stage, time.strftime("as of %Y-%m-%d %H:%M:%S"))
-            production(stage)
-            broken_image(stage)
-            failing_smoke(stage)
-            rollback_by_hand(stage)
-            afterwards(stage, directory)
-            what_stood_in(stage)
+            for chapter in CHAPTERS[first - 1 :]:
+                chapter(stage)
         except (StoryError, RefusedError, RunnerError, NoStandInError, ServerError) as error:
             console.print(f"\n[red]The story ends here:[/red] {escape(str(error))}")
             return 1
@@ -425,4 +433,10 @@ def _port(sandbox: Sandbox, environment: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(play("--verbose" in sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="make demo-delivery", description=__doc__)
+    parser.add_argument("--verbose", action="store_true", help="show all that the jobs say")
+    parser.add_argument(
+        "--first", type=int, default=1, choices=range(1, len(CHAPTERS) + 1), help="chapter to begin with"
+    )
+    given = parser.parse_args()
+    sys.exit(play(given.verbose, given.first))

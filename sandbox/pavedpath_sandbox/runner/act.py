@@ -112,10 +112,6 @@ class NoStandInError(Exception):
         )
 
 
-BUILT_IN = frozenset({"actions/checkout"})
-"""What act does itself when it runs without containers."""
-
-
 def stand_ins(used: Iterable[str], directory: Path) -> dict[str, Path]:
     """Return the folder that stands in for each action, by `owner/name@commit`.
 
@@ -126,8 +122,6 @@ def stand_ins(used: Iterable[str], directory: Path) -> dict[str, Path]:
     missing: list[str] = []
     for each in sorted(used):
         name = each.partition("@")[0]
-        if name in BUILT_IN:
-            continue
         if (directory / name / "action.yml").is_file():
             repository = "/".join(name.split("/")[:2])
             # act is told of repositories, and looks for a path below; the folder of `owner/name` has both.

@@ -118,7 +118,7 @@ class Runner:
             event.payload(self.server.root),
             {**secrets, "GITHUB_TOKEN": self.server.token_of(run, document)},
             {**variables, **self.machine.variables.get("", {}), **self.machine.variables.get(environment, {})},
-            {**self.machine.environment, **self._of_job(event, run.id, environment)},
+            {**self.machine.environment, **self._of_job(event, run.id, environment, checkout)},
         )
         files.workflow.write_text(act.understood(path.read_text()))
         command = act.command(str(self.machine.act), event.name, files, act.labels(document), local)
@@ -149,7 +149,7 @@ class Runner:
             )
         return open_to[0] if open_to else ""
 
-    def _of_job(self, event: Event, run: int, environment: str) -> dict[str, str]:
+    def _of_job(self, event: Event, run: int, environment: str, checkout: Path) -> dict[str, str]:
         """Return the variables that a job has because of what it is."""
         artifacts = self.machine.directory / "artifacts" / str(run)
         artifacts.mkdir(parents=True, exist_ok=True)
@@ -161,6 +161,7 @@ class Runner:
             "SANDBOX_PYTHON": sys.executable,
             "SANDBOX_REGISTRY": self.machine.registry,
             "SANDBOX_ARTIFACTS": str(artifacts),
+            "SANDBOX_CHECKOUT": str(checkout),
         }
 
     def _act(self, command: Sequence[str], cwd: Path) -> Iterator[Said]:

@@ -72,13 +72,14 @@ def test_what_a_workflow_asks_for() -> None:
 
 def test_a_stand_in_is_found_by_the_commit_that_is_used() -> None:
     assert stand_ins(actions(WORKFLOW), STAND_INS) == {
-        f"docker/build-push-action@{'2' * 40}": STAND_INS / "docker/build-push-action"
+        f"actions/checkout@{'1' * 40}": STAND_INS / "actions/checkout",
+        f"docker/build-push-action@{'2' * 40}": STAND_INS / "docker/build-push-action",
     }
 
 
 def test_every_action_without_a_stand_in_is_named() -> None:
     with pytest.raises(NoStandInError, match=r"no stand-in for a/b, c/d:"):
-        stand_ins({"a/b@1", "c/d@1", "actions/checkout@1"}, STAND_INS)
+        stand_ins({"a/b@1", "c/d@1", "docker/login-action@1"}, STAND_INS)
 
 
 def test_secrets_are_on_no_command_line_and_in_private_files(tmp_path: Path) -> None:
