@@ -11,6 +11,7 @@ from pavedpath_delivery.gate.cli import app as gate
 from pavedpath_delivery.images.cli import app as image
 from pavedpath_delivery.notify.cli import notify
 from pavedpath_delivery.release.cli import release
+from pavedpath_delivery.report.cli import report
 from pavedpath_delivery.rotate.cli import app as rotate
 from pavedpath_delivery.scan.cli import app as scan
 from pavedpath_delivery.smoke.cli import diagnose, health, smoke
@@ -36,6 +37,7 @@ app.command()(drift)
 app.add_typer(rotate, name="rotate")
 app.command()(notify)
 app.command()(release)
+app.command()(report)
 app.add_typer(gate, name="gate")
 
 app.command()(diagnose)

@@ -4,7 +4,6 @@ Source: GitHub, "Workflow commands for GitHub Actions".
 """
 
 import os
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +28,13 @@ class Actions:
     def running(self) -> bool:
         """Whether this is a job of GitHub Actions."""
         return self.environ.get("GITHUB_ACTIONS") == "true"
+
+    @property
+    def run_url(self) -> str:
+        """The page of the run that this job belongs to; empty outside of one."""
+        names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+        server, repository, run = (self.environ.get(name, "") for name in names)
+        return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
 
     def set_outputs(self, outputs: Mapping[str, str]) -> None:
         """Set outputs of the step; a value may have many lines."""
@@ -66,6 +72,8 @@ class Actions:
 def _assignment(name: str, value: str) -> str:
     if "\n" not in value and "\r" not in value:
         return f"{name}={value}\n"
+    import secrets  # it brings a library of ciphers with it, which `--help` does not need
+
     # A delimiter that nobody can guess: a value cannot end itself and assign something else.
     end = f"end-{secrets.token_hex(16)}"
     return f"{name}<<{end}\n{value}\n{end}\n"

@@ -1,6 +1,7 @@
-"""Durations as people write them: 90s, 5m, 1h30m, 300."""
+"""Durations as people write them (90s, 5m, 1h30m, 300) and as servers ask for them (Retry-After)."""
 
 import re
+from datetime import UTC, datetime
 
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
@@ -22,3 +23,20 @@ def seconds(text: str, option: str) -> float:
     if total <= 0:
         raise DeliveryError(f"{option} {text}: no duration above zero. Fix: write 90s, 5m or 1h30m.", Exit.USAGE)
     return total
+
+
+def retry_after(value: str, now: datetime) -> float:
+    """Return the seconds that a header Retry-After asks for; 0 for one that says nothing. Pure.
+
+    Source: RFC 9110, 10.2.3: a number of seconds, or an HTTP date.
+    """
+    from email.utils import parsedate_to_datetime
+
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

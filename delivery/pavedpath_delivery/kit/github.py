@@ -84,10 +84,11 @@ def told() -> Generator[None]:
 
 def _reason(response: "httpx.Response") -> str:
     try:
-        answer = response.json()
+        answer = fields(response.json())
     except ValueError:
         return response.reason_phrase
-    errors = [str(fields(each).get("message", each)) for each in answer.get("errors", [])]
+    listed = answer.get("errors")
+    errors = [str(fields(each).get("message", each)) for each in listed] if isinstance(listed, list) else []
     return "; ".join([str(answer.get("message", response.reason_phrase)), *errors])
 
 

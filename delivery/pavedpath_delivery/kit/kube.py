@@ -94,7 +94,13 @@ def _tls(access: _Access, base: Path) -> ssl.SSLContext | bool:
 
 
 def _reason(error: Exception) -> str:
-    """Return what is wrong; of bad YAML without its words, which quote the line, and a line may hold a token."""
+    """Return what is wrong; of bad YAML without its words, which quote the line, and a line may hold a token.
+
+    A login program that fails is named without its arguments, for the same reason.
+    """
+    if isinstance(error, subprocess.CalledProcessError | subprocess.TimeoutExpired):
+        end = "took too long" if isinstance(error, subprocess.TimeoutExpired) else f"ended with {error.returncode}"
+        return f"its login program {error.cmd[0]} {end}"
     if not isinstance(error, yaml.YAMLError):
         return str(error)
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None

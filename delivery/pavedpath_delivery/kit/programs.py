@@ -95,6 +95,9 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Names of files and logs may hold any bytes; none of them is a reason to fail.
+            encoding="utf-8",
+            errors="replace",
             env=None if environ is None else dict(environ),
             cwd=cwd,
             # A group of its own, so that what it started ends with it; a terminal's Ctrl-C does not reach it by itself.
@@ -122,12 +125,11 @@ class Running:
 
 
 def end(process: "subprocess.Popen[str]", patience: float = 10.0) -> None:
-    """End a program and its children: asked first, killed after `patience` seconds."""
-    for number, seconds in ((signal.SIGINT, patience), (signal.SIGKILL, None)):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        try:
-            process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+    """End a program and its children: asked first, killed after `patience` seconds, or once the program is gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=patience)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()

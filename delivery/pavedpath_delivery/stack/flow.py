@@ -151,8 +151,7 @@ class Flow:
         """Repair, read what is there and show how it differs from the state; take that in, unless `preview_only`."""
         documents: list[Json] = []
         for position, stack in enumerate(stacks):
-            known = plan.resource_count(self._repairer().repair(stack))
-            run = self._refresh(stack, ["--preview-only"] if preview_only else _YES, known)
+            run = self.compare(stack) if preview_only else self._refresh(stack, _YES, self._repaired(stack))
             if not run.ok:
                 return self._conclude(run, stacks[position + 1 :])
             documents.append(render.changes_json(stack, run))
@@ -161,6 +160,13 @@ class Flow:
         if as_json:
             _print_json({"stacks": documents})
         return Exit.OK
+
+    def compare(self, stack: str) -> Run:
+        """Repair, and read how what is there differs from the state, which stays as it is."""
+        return self._refresh(stack, ["--preview-only"], self._repaired(stack))
+
+    def _repaired(self, stack: str) -> int:
+        return plan.resource_count(self._repairer().repair(stack))
 
     def summary(self, stacks: Sequence[str], next_commands: Sequence[str], whole: str, *, everything: bool) -> Exit:
         """Show what exists, by layer."""

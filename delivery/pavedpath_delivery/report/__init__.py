@@ -1,0 +1,1 @@
+"""One static page that says what is delivered where, and how well."""
