@@ -316,7 +316,15 @@ def afterwards(stage: Stage) -> None:
     stage.say(stage.pavedpath("dev", "history", "--repository", REPOSITORY))
     stage.say(stage.pavedpath("dev", "dora", "--repository", REPOSITORY, "--environment", "dev"))
     page = stage.sandbox.layout.root / "demo" / "report.html"
-    stage.pavedpath("dev", "report", "--out", str(page), "--repository", REPOSITORY)
+    of_each = [
+        argument
+        for each in ENVIRONMENTS
+        for argument in (
+            *("--app", f"{each}=orders/orders"),
+            *("--kubeconfig", f"{each}={stage.sandbox.environment(each)['KUBECONFIG']}"),
+        )
+    ]
+    stage.pavedpath("dev", "report", "--out", str(page), "--repository", REPOSITORY, *of_each)
     stage.say(f"the page of it all: {page}")
 
 
