@@ -1,8 +1,9 @@
-"""What the pipelines of other systems than GitHub share: the scripts of their jobs, and what a service must be for them.
+"""What pipelines of other systems than GitHub share: the scripts of their jobs, and what a service must be for them.
 
-A job's script does the same everywhere; only what the system calls the commit, the branch and the run differs (`Words`).
-Scripts make their own folder for whatever nobody else may read, outside of the checkout: nothing of it gets into an
-image that is built from the checkout, into an artifact, or to the next job.
+A job's script does the same everywhere; only what a system calls the commit, the branch and the run differs (`Words`).
+What one job hands on to another lies in files below `FOLDER`: no variable that somebody starts a pipeline with takes
+their place. Secrets lie in a folder outside of the checkout: nothing of it gets into an image that is built from the
+checkout, into an artifact, or to the next job.
 """
 
 import re
@@ -10,9 +11,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pavedpath.errors import Problem
 from pavedpath.names import ENVIRONMENT, NAMESPACE, RELEASE, NameRule
 from pavedpath.plans import Approval
+from pavedpath.problem import Problem
 from pavedpath.workflows.catalogue.deploy import HISTORY
 from pavedpath.workflows.catalogue.flows import RELEASES
 from pavedpath.workflows.catalogue.images import SEVERITIES
@@ -26,7 +27,10 @@ HEADING = (
 CHECK_MINUTES = 30
 BUILD_MINUTES = 45
 PUBLISH_MINUTES = 15
-DIAGNOSTICS = "diagnostics"
+FOLDER = ".pavedpath"
+"""Where jobs leave what others need, from the root of the checkout."""
+
+DIAGNOSTICS = f"{FOLDER}/diagnostics"
 
 # Source: distribution/reference, "reference.go": a name in lower case, perhaps a tag, and the digest.
 _PINNED = NameRule(
@@ -141,63 +145,78 @@ auth="$(printf '%s:%s' "$IMAGE_REGISTRY_USER" "$IMAGE_REGISTRY_PASSWORD" | base6
 """
 
 
-def find_built(service: Service, words: Words, keep: str) -> str:
-    """Return the script that looks whether a commit was built before: a second run takes what the first one built.
+def kept(image: Image) -> str:
+    """Return the file with an image's NAME@DIGEST."""
+    return f"{FOLDER}/{image.name}.image"
+
+
+def found(image: Image) -> str:
+    """Return the file with the NAME@DIGEST that an earlier run of the commit built; empty if there was none."""
+    return f"{FOLDER}/{image.name}.found"
+
+
+def known(*images: Image) -> str:
+    """Return the lines that set IMAGE_… of each image."""
+    return "".join(f'{variable(image)}="$(cat {kept(image)})"\n' for image in images)
+
+
+def keep_digest(image: Image, metadata: str) -> str:
+    """Return the lines that keep the digest that BuildKit wrote into a file; in a POSIX shell."""
+    return f"""\
+digest="$(grep -o '"containerimage.digest": *"sha256:[0-9a-f]*"' "{metadata}" | grep -o 'sha256:[0-9a-f]*')"
+echo "$IMAGE_PREFIX/{image.name}@${{digest:?is not in the metadata of the build}}" > {kept(image)}"""
+
+
+def build(image: Image, command: str) -> str:
+    """Return the script that builds an image, unless a run before this one did: a commit is built once.
 
     Args:
-        service: the service.
-        words: of the system.
-        keep: the command that keeps what was found, with {name} of the image; empty text if it was not built.
+        image: the image.
+        command: lines that build and push it by digest; they are in the folder `$scratch` and logged in.
     """
-    lines = [
-        f'commit="{words.commit}"',
-        *(
-            f'GITHUB_OUTPUT="$scratch/{each.name}" '
-            f'pavedpath image resolve "$IMAGE_PREFIX/{each.name}:sha-${{commit:0:12}}" --if-there\n'
-            f"found=\"$(sed -n 's/^image=//p' \"$scratch/{each.name}\")\"\n" + keep.format(name=each.name)
-            for each in service.images
-        ),
-    ]
-    return _bash(scratch(), install(), login(), *lines)
+    return f"""\
+set -eu
+# A second run of the same commit takes what the first one built.
+if [ -s {found(image)} ]; then
+  cp {found(image)} {kept(image)}
+  exit 0
+fi
+{scratch()}{login()}{command}"""
+
+
+def find_built(service: Service, words: Words) -> str:
+    """Return the script that looks whether a commit was built before."""
+    finding = (_resolved(image, "", " --if-there", found(image)) for image in service.images)
+    return _bash(scratch(), install(), login(), f'commit="{words.commit}"\nmkdir -p {FOLDER}', *finding)
 
 
 def publish(service: Service, words: Words, exceptions: str) -> str:
-    """Return the script that judges the scans, records tests and scans, and names what passed.
-
-    It finds IMAGE_… of each image, and the reports as `report` calls them.
-    """
+    """Return the script that judges the scans, records tests and scans, and names what passed."""
     return _bash(
         scratch(),
         install(),
         *(gate(image, exceptions) for image in service.images),
         login(),
+        known(*service.images),
         *(_recorded(image, words) for image in service.images),
         *(named(image, f"refs/heads/{words.branch}", words) for image in service.images),
     )
 
 
-def release(service: Service, words: Words, keep: str) -> str:
-    """Return the script that names the images of a release tag; nothing is built.
-
-    Args:
-        service: the service.
-        words: of the system.
-        keep: the command that keeps NAME@DIGEST of an image, with {name} and {variable}.
-    """
+def release(service: Service, words: Words) -> str:
+    """Return the script that names the images of a release tag; nothing is built."""
     end = released_from(service)
-    lines = ["# A tag may stand on any commit: only what was merged is released."]
-    lines.append(f'git merge-base --is-ancestor "{words.commit}" "origin/{words.default_branch}"')
-    lines.append(f'commit="{words.commit}"')
-    for image in service.images:
-        name = variable(image)
-        lines.append(
-            f'GITHUB_OUTPUT="$scratch/{image.name}" '
-            f'pavedpath image resolve "$IMAGE_PREFIX/{image.name}:sha-${{commit:0:12}}{end}"\n'
-            f"{name}=\"$(sed -n 's/^image=//p' \"$scratch/{image.name}\")\"\n"
-            + named(image, f"refs/tags/{words.tag}", words)
-            + keep.format(name=image.name, variable=name)
-        )
-    return _bash(scratch(), install(), login(), *lines)
+    return _bash(
+        scratch(),
+        install(),
+        "# A tag may stand on any commit: only what was merged is released.",
+        f'git merge-base --is-ancestor "{words.commit}" "origin/{words.default_branch}"',
+        login(),
+        f'commit="{words.commit}"\nmkdir -p {FOLDER}',
+        *(_resolved(image, end, "", kept(image)) for image in service.images),
+        known(*service.images),
+        *(named(image, f"refs/tags/{words.tag}", words) for image in service.images),
+    )
 
 
 def verified(service: Service, target: Target, words: Words) -> str:
@@ -206,6 +225,7 @@ def verified(service: Service, target: Target, words: Words) -> str:
         scratch(),
         install(),
         login(),
+        known(*service.images),
         f'commit="{words.commit}"',
         *(
             f'pavedpath image promote "${variable(image)}" '
@@ -217,7 +237,7 @@ def verified(service: Service, target: Target, words: Words) -> str:
 
 def report(image: Image, platform: str) -> str:
     """Return the file that a scan of one platform writes."""
-    return f"scan-{image.name}-{platform.replace('/', '-')}.json"
+    return f"{FOLDER}/scan-{image.name}-{platform.replace('/', '-')}.json"
 
 
 def gate(image: Image, exceptions: str, platforms: Sequence[str] | None = None) -> str:
@@ -281,6 +301,7 @@ def deploy(service: Service, target: Target, access: str) -> str:
         scratch(),
         install(),
         access,
+        known(*service.images),
         f"{preview}{_continued(command, '--dry-run')}",
         f"""
 diagnose() {{
@@ -375,6 +396,8 @@ def _image_problems(service: Service) -> Iterator[Problem]:
 def _target_problems(service: Service) -> Iterator[Problem]:
     seen: set[str] = set()
     patterns = next((each.tags for each in service.targets if each.tags), ())
+    if patterns and not service.images:
+        yield Problem("targets", None, "a tag names images, and there are none", "leave tags out, or name an image")
     for index, target in enumerate(service.targets):
         at = f"targets[{index}]"
         yield from ENVIRONMENT.check(f"{at}.environment", target.environment)
@@ -401,6 +424,15 @@ def _recorded(image: Image, words: Words) -> str:
         joined(f"{name} --kind scanned", f"--report {report(image, platform)}", run) for platform in image.platforms
     ]
     return "\n".join([*scans, joined(f"{name} --kind tested", run)])
+
+
+def _resolved(image: Image, end: str, option: str, file: str) -> str:
+    output = f"$scratch/{image.name}"
+    return (
+        f'GITHUB_OUTPUT="{output}" \\\n'
+        f'  pavedpath image resolve "$IMAGE_PREFIX/{image.name}:sha-${{commit:0:12}}{end}"{option}\n'
+        f"sed -n 's/^image=//p' \"{output}\" > {file}\n"
+    )
 
 
 def _continued(command: str, option: str) -> str:

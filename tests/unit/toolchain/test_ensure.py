@@ -297,11 +297,17 @@ def test_an_interrupted_build_is_never_used_and_finished_ones_are_kept(machine: 
 
 
 def test_a_second_run_waits_and_builds_nothing_twice(machine: Machine) -> None:
-    machine.script("go", FAKE_GO)
-    one = start(machine, "1")
+    waited = machine.tmp_path / "waited"
+    until = f'for _ in $(seq 400); do [ -e "{waited}" ] && break; sleep 0.05; done'
+    machine.script("go", FAKE_GO.replace("${FAKE_GO_SLOW:+sleep $FAKE_GO_SLOW}", until))
+    one = start(machine, "")
     building(machine, "first")
-    two = start(machine, "1")
-    said, other = (process.communicate(timeout=30)[0] for process in (one, two))
+    two = start(machine, "")
+    assert two.stdout
+    other = two.stdout.readline()
+    waited.touch()
+    said, rest = (process.communicate(timeout=30)[0] for process in (one, two))
+    other += rest
     assert said.count(": built") == 2
     assert f"waiting for process {one.pid} (building first 1.2.3, for " in other
     assert ": built" not in other
