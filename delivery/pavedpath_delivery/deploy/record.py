@@ -67,10 +67,20 @@ def record(github: GitHub, environ: Mapping[str, str], environment: str, outcome
 
 
 def deployments(github: GitHub, repository: str) -> list[Properties]:
-    """Return the latest deployments of a repository with the state of each, newest first."""
-    listed = objects(github.get(f"repos/{repository}/deployments", per_page=str(_SHOWN)))
+    """Return the latest deployments of a repository with the state of each, newest first.
+
+    Raises:
+        DeliveryError: there is no such repository, or the token does not see it.
+    """
+    listed = github.get(f"repos/{repository}/deployments", per_page=str(_SHOWN))
+    if listed is None:
+        raise DeliveryError(
+            f"There is no repository {repository}, or GITHUB_TOKEN does not see it. Fix: give OWNER/NAME, and a token"
+            " that may read its deployments.",
+            Exit.USAGE,
+        )
     rows: list[Properties] = []
-    for each in listed:
+    for each in objects(listed):
         newest = objects(github.get(f"repos/{repository}/deployments/{each['id']}/statuses", per_page="1"))
         rows.append(
             {

@@ -172,13 +172,14 @@ def target(revisions: Sequence[Revision], to: int | None, *, force: bool = False
     if to is not None:
         return _asked_for(revisions, to, force=force)
     now = revisions[-1] if revisions else None
+    # After a failure that Helm did not undo, the last that ran is what to go back to: also where a rollback to it
+    # failed, and its manifest is what was tried last.
+    if now and not now.succeeded and (good := last_good(revisions)):
+        return good
     origin = _origin(revisions, now) if now else 0
     for each in reversed(revisions[:-1]):
         if now and each.succeeded and each.number < origin and each.manifest != now.manifest:
             return each
-    # After a failure that Helm did not undo, the last that ran is what to go back to, whatever its number.
-    if now and not now.succeeded and (good := last_good(revisions)):
-        return good
     known = ", ".join(f"{each.number} ({each.status})" for each in revisions) or "none"
     raise RollbackRefusedError(
         f"There is no earlier revision that ran. The revisions are: {known}. "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from pavedpath_delivery.kit.documents import Json, Properties, fields, objects
-from pavedpath_delivery.kit.errors import DeliveryError
+from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
 if TYPE_CHECKING:
     import httpx
@@ -23,9 +23,14 @@ _TIMEOUT_S = 10.0
 
 
 def kubeconfig_path(environ: Mapping[str, str]) -> Path:
-    """Return the first existing file of KUBECONFIG, or the usual place."""
+    """Return the first existing file of KUBECONFIG; the usual place only where the variable names none.
+
+    A file that is named and missing is never replaced by the usual one, which may lead to another cluster.
+    """
     listed = [Path(item) for item in environ.get("KUBECONFIG", "").split(os.pathsep) if item]
-    return next((path for path in listed if path.exists()), Path("~/.kube/config").expanduser())
+    if not listed:
+        return Path("~/.kube/config").expanduser()
+    return next((path for path in listed if path.exists()), listed[0])
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,10 @@ class KubernetesApi:
             token = _token(access.user, environ)
             tls = _tls(access, path.parent)
         except (OSError, KeyError, ValueError, yaml.YAMLError, subprocess.SubprocessError) as error:
-            raise DeliveryError(f"The kubeconfig {path} cannot be used: {_reason(error)}") from error
+            raise DeliveryError(
+                f"The kubeconfig {path} cannot be used: {_reason(error)}. Fix: let KUBECONFIG name one that exists.",
+                Exit.USAGE,
+            ) from error
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return cls(httpx.Client(base_url=access.server, headers=headers, verify=tls, timeout=_TIMEOUT_S))
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from pavedpath_delivery.kit.errors import DeliveryError
+from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.kit.kube import KubernetesApi, kubeconfig_path
 
 
@@ -83,3 +83,17 @@ def test_absence_is_an_answer_and_refusal_an_error() -> None:
         api.get("/no")
     with pytest.raises(httpx.HTTPStatusError):
         api.delete("/no")
+
+
+def test_a_kubeconfig_that_is_named_and_missing_is_not_replaced_by_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text("{}")
+    missing = tmp_path / "missing"
+    assert kubeconfig_path({"KUBECONFIG": str(missing)}) == missing
+    assert kubeconfig_path({}) == tmp_path / ".kube" / "config"
+    with pytest.raises(DeliveryError, match="let KUBECONFIG name one") as refused:
+        KubernetesApi.from_environment({"KUBECONFIG": str(missing)})
+    assert refused.value.code is Exit.USAGE

@@ -61,6 +61,15 @@ def test_the_deployments_of_a_repository() -> None:
     assert row == {"environment": "dev", "when": "t", "state": "failure", "commit": "0123abc", "ref": "main", "by": ""}
 
 
+def test_a_repository_that_is_not_there_is_not_an_empty_one() -> None:
+    client = httpx.Client(
+        base_url="http://github.example/api/v3/",
+        transport=httpx.MockTransport(lambda _request: httpx.Response(404, json={"message": "Not Found"})),
+    )
+    with pytest.raises(DeliveryError, match="no repository acme/none"):
+        record.deployments(GitHub(client, "acme"), "acme/none")
+
+
 def test_outside_of_a_job_it_says_what_is_missing() -> None:
     with pytest.raises(DeliveryError, match="set GITHUB_REPOSITORY and GITHUB_SHA"):
         record.where({"GITHUB_REPOSITORY": "acme/orders"})

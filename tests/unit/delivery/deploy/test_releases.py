@@ -73,6 +73,8 @@ class TestTarget:
             ([revision(1), revision(2), revision(3), rolled(4, 2, "superseded"), revision(5, "deployed")], 4),
             # The newest failed and was not rolled back: back to what ran.
             ([revision(1), revision(2, "deployed"), revision(3, "failed")], 2),
+            # Helm's own rollback failed, too: the last one that ran, not the one before it.
+            ([revision(1), revision(4, "superseded"), revision(5, "failed"), rolled(6, 4, "failed")], 4),
             # The same content once more is no change.
             ([revision(1), revision(2), revision(3, "deployed", manifest=revision(2).manifest)], 1),
         ],
