@@ -106,7 +106,8 @@ class Stage:
 
     def say(self, text: str) -> None:
         """Tell what happens."""
-        self.console.print(f"  {text}", markup=False)
+        for line in text.strip().splitlines():
+            self.console.print(f"  {line}".rstrip(), markup=False)
 
     def check(self, holds: bool, what: str) -> None:
         """Go on only if something holds."""
@@ -233,7 +234,7 @@ def first_change(stage: Stage) -> None:
     release = time.strftime("as of %Y-%m-%d %H:%M:%S")
     _, results = change(stage, f"feat: take orders ({release})", service_files(release))
     stage.check(results["deploy.yml"].succeeded, "built once, scanned, deployed to dev by digest, smoke test passed")
-    stage.say(stage.pavedpath("dev", "smoke", smoke_of(stage, "dev")).strip())
+    stage.say(stage.pavedpath("dev", "smoke", smoke_of(stage, "dev")))
 
 
 def production(stage: Stage) -> None:
@@ -306,7 +307,7 @@ def rollback_by_hand(stage: Stage) -> None:
     stage.check(results["rollback.yml"].succeeded, "rollback.yml went back, and the smoke test passed")
     stage.check(revision(stage, "dev")["revision"] > before["revision"], "as a new revision")
     for kind in ("broken-image", "killed-pod"):
-        stage.say(stage.pavedpath("dev", "drill", "orders", "--namespace", "orders", "--kind", kind).strip())
+        stage.say(stage.pavedpath("dev", "drill", "orders", "--namespace", "orders", "--kind", kind))
 
 
 def afterwards(stage: Stage) -> None:

@@ -41,7 +41,8 @@ class Person:
         response = self.client.request(method, f"/repos/{self.repository}/{path}", json=body)
         if response.is_error:
             document = response.json()
-            raise RefusedError("; ".join([str(document.get("message")), *map(str, document.get("errors", []))]))
+            reasons = "; ".join([str(document.get("message")), *map(str, document.get("errors", []))])
+            raise RefusedError(" ".join(reasons.split()))
         return response.json() if response.content else None
 
     def head(self, branch: str) -> str:
