@@ -88,8 +88,11 @@ def actions_pinned_by_sha(resources: Sequence[Resource]) -> Iterator[Finding]:
 
 
 _TRIGGER = re.compile(
-    r"""^\s*(-\s*)?["']?(pull_request_target["']?\s*:?\s*(\#.*)?$|["']?on["']?\s*:[^#\n]*\bpull_request_target\b)""",
-    re.MULTILINE,
+    r"""
+    ^[ ]*(-[ ]*)?["']?pull_request_target["']?[ ]*([:#].*)?$  # on a line of its own, in a mapping or a list
+    | ^[ ]*(["']?on["']?[ ]*:[^#\n]*|\[[^#\n]*)\bpull_request_target\b  # among others, on the line of `on` or below it
+    """,
+    re.MULTILINE | re.VERBOSE,
 )
 
 

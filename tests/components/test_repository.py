@@ -1,4 +1,5 @@
 import itertools
+import json
 from typing import Any
 
 import pulumi
@@ -92,9 +93,11 @@ def test_a_delivery_brings_its_own_required_check() -> None:
 
 
 def test_a_workflow_that_comes_later_is_not_read() -> None:
-    file = {".github/workflows/ci.yml": pulumi.Output.from_input("later")}
-    args: Any = {"name": "shop", "files": file, "required_checks": ["tests"]}
-    required = run(lambda: Repository("shop", args)).one(RULESET).inputs["rules"]["requiredStatusChecks"]
+    def program() -> None:
+        file = {".github/workflows/ci.yml": pulumi.Output.from_input("later")}
+        Repository("shop", {"name": "shop", "files": file, "required_checks": ["tests"]})
+
+    required = run(program).one(RULESET).inputs["rules"]["requiredStatusChecks"]
     assert [check["context"] for check in required["requiredChecks"]] == ["tests"]
 
 
@@ -120,6 +123,22 @@ def test_files_are_written_one_after_another_and_before_every_ruleset() -> None:
     assert files[-1].urn in branch.depends_on
     for ruleset in graph.of_type(RULESET):
         assert {each.urn for each in [*files, branch]} <= set(ruleset.depends_on)
+
+
+@pytest.mark.parametrize("updates", [Updates.RENOVATE, Updates.DEPENDABOT])
+def test_updates_leave_alone_what_the_next_deployment_would_overwrite(updates: Updates) -> None:
+    files = {"Makefile": "x", ".github/workflows/deploy.yml": "y"}
+    args: Any = {"name": "shop", "checks": {"test": "true"}, "files": files, "updates": updates}
+    written = {
+        each.inputs["file"]: each.inputs["content"] for each in run(lambda: Repository("shop", args)).of_type(FILE)
+    }
+    managed = [".github/workflows/checks.yml", "Makefile", ".github/workflows/deploy.yml"]
+    if updates is Updates.RENOVATE:
+        last = json.loads(written["renovate.json"])["packageRules"][-1]
+        assert last == {"matchFileNames": managed, "enabled": False}
+    else:
+        for each in yaml.safe_load(written[".github/dependabot.yml"])["updates"]:
+            assert each["exclude-paths"] == managed
 
 
 def test_an_approval_branch_gets_the_only_merge_that_keeps_its_commits() -> None:

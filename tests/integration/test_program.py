@@ -15,6 +15,8 @@ from tests.integration.conftest import World
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("deployed")]
 
 REPOSITORY = "repos/acme/storefront"
+# Without a chart in the stack: its own repository's workflows deploy it.
+SERVICE = "repos/acme/orders"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/storefront/deployments"
 VALUES = "etc/helm_values/storefront/dev.yaml"
 
@@ -40,9 +42,10 @@ def secrets_of(world: World) -> dict[str, str]:
     return world.json("sops", "decrypt", "--output-type", "json", path)["secrets"]
 
 
-def kubeconfig_secret(world: World) -> str:
+def kubeconfig_secret(world: World, application: str = "storefront") -> str:
     with world.github() as github:
-        wanted = {"repository": "storefront", "environment": "dev", "name": "KUBECONFIG_STOREFRONT"}
+        name = f"KUBECONFIG_{application.upper()}"
+        wanted = {"repository": application, "environment": "dev", "name": name}
         answer = github.post("/_sandbox/secrets/decrypt", json=wanted)
         assert answer.status_code == 200, answer.text
         return answer.json()["value"]
@@ -71,7 +74,10 @@ class TestUp:
         key = kms.describe_key(KeyId="alias/pavedpath-dev-sops")["KeyMetadata"]["KeyId"]
         assert kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"] is True
         repositories = world.aws("ecr").describe_repositories()["repositories"]
-        assert {each["repositoryName"] for each in repositories} == {"storefront/api", "charts/web-service"}
+        assert {each["repositoryName"] for each in repositories} == {
+            *("storefront/api", "orders/api", "orders/worker"),
+            *("charts/web-service", "charts/orders"),
+        }
         assert {each["imageTagMutability"] for each in repositories} == {"IMMUTABLE"}
         assert all(each["imageScanningConfiguration"] == {"scanOnPush": True} for each in repositories)
 
@@ -114,6 +120,38 @@ class TestUp:
             assert deployer.get("/apis/rbac.authorization.k8s.io/v1/namespaces/storefront/roles").status_code == 403
             assert deployer.post("/api/v1/namespaces/storefront/pods/any/exec").status_code in (403, 404)
 
+    def test_a_services_repository_carries_what_delivers_it(self, world: World) -> None:
+        with world.github() as github:
+            listed = github.get(f"{SERVICE}/contents/.github/workflows").json()
+            workflows = {
+                each["name"]: yaml.safe_load(
+                    base64.b64decode(github.get(f"{SERVICE}/contents/{each['path']}").json()["content"])
+                )
+                for each in listed
+            }
+            (ruleset,) = [each for each in github.get(f"{SERVICE}/rulesets").json() if each["name"] == "default-branch"]
+            found = github.get(f"{SERVICE}/rulesets/{ruleset['id']}").json()
+            base = f"{SERVICE}/environments/dev"
+            variables = {v["name"]: v["value"] for v in github.get(f"{base}/variables").json()["variables"]}
+            secrets = [secret["name"] for secret in github.get(f"{base}/secrets").json()["secrets"]]
+        jobs = {name for workflow in workflows.values() for name in workflow["jobs"]}
+        required = {check["context"] for check in rule(found, "required_status_checks")["required_status_checks"]}
+        assert required
+        assert required <= jobs
+        assert {"dev_deploy", "prod_deploy"} <= jobs
+        assert variables["AWS_REGION"] == "us-east-1"
+        assert variables["INGRESS_HOST"] == "orders.dev.example.com"
+        assert secrets == ["KUBECONFIG_ORDERS"]
+
+    def test_a_services_namespace_waits_for_what_its_repository_deploys(self, world: World) -> None:
+        path = "/apis/apps/v1/namespaces/{}/deployments"
+        with world.kubernetes(kubeconfig_secret(world, "orders")) as deployer:
+            answer = deployer.get(path.format("orders"))
+            assert answer.status_code == 200
+            assert answer.json()["items"] == []
+            assert deployer.get(path.format("storefront")).status_code == 403
+            assert deployer.get("/api/v1/nodes").status_code == 403
+
     def test_the_application_runs_with_its_secrets(self, world: World) -> None:
         expected = secrets_of(world)
         with world.kubernetes() as cluster:
@@ -123,7 +161,10 @@ class TestUp:
         assert {key: base64.b64decode(value).decode() for key, value in secret.items()} == expected
 
     def test_no_secret_is_in_plain_text_in_state_or_output(self, world: World, deployed: str) -> None:
-        token = yaml.safe_load(kubeconfig_secret(world))["users"][0]["user"]["token"]
+        tokens = [
+            yaml.safe_load(kubeconfig_secret(world, name))["users"][0]["user"]["token"]
+            for name in ("storefront", "orders")
+        ]
         kept = "\n".join(
             path.read_text(errors="replace")
             for path in (world.directory / ".sandbox" / "pulumi").rglob("*")
@@ -133,7 +174,7 @@ class TestUp:
             path.read_text(errors="replace") for path in (world.directory / ".sandbox" / "logs").rglob("*.log")
         )
         assert '"storefront"' in kept
-        for value in [*secrets_of(world).values(), token, *world.sandbox.environment()["GITHUB_TOKEN"].split()]:
+        for value in [*secrets_of(world).values(), *tokens, *world.sandbox.environment()["GITHUB_TOKEN"].split()]:
             for form in (value, base64.b64encode(value.encode()).decode()):
                 assert form not in kept
                 assert form not in deployed
@@ -243,9 +284,12 @@ class TestDown:
         assert world.aws("ecr").describe_repositories()["repositories"] == []
         assert world.aws("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"] == []
         with world.github() as github:
-            assert github.get(REPOSITORY).status_code == 404
+            for repository in (REPOSITORY, SERVICE):
+                assert github.get(repository).status_code == 404
         with world.kubernetes() as cluster:
             deadline = time.monotonic() + 60
-            while cluster.get("/api/v1/namespaces/storefront").status_code != 404 and time.monotonic() < deadline:
-                time.sleep(1)
-            assert cluster.get("/api/v1/namespaces/storefront").status_code == 404
+            for namespace in ("storefront", "orders"):
+                path = f"/api/v1/namespaces/{namespace}"
+                while cluster.get(path).status_code != 404 and time.monotonic() < deadline:
+                    time.sleep(1)
+                assert cluster.get(path).status_code == 404

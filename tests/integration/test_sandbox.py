@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,15 +20,15 @@ from pavedpath_sandbox import state
 from pavedpath_sandbox.kubernetes.nodes import Api
 from pavedpath_sandbox.layout import Layout
 from pavedpath_sandbox.sandbox import Sandbox
+from pavedpath_sandbox.supervisor import Result
 
 from tests.integration.conftest import ROOT, World, kubernetes_client
 from tests.integration.lifecycle import Lifecycle
 
 pytestmark = pytest.mark.integration
 
-COLD_START_SECONDS = 15
 MEMORY_LIMIT = 1.2e9
-SECOND_CLUSTER_SECONDS, SECOND_CLUSTER_MEMORY = 30, 0.75e9
+SECOND_CLUSTER_MEMORY = 0.75e9
 PARTS = {
     *("aws", "github", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "registry"),
     "charts",
@@ -37,19 +37,29 @@ PARTS = {
 
 
 @pytest.fixture(scope="module")
-def cold_start(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Sandbox, float]]:
-    started = time.monotonic()
-    with Sandbox(tmp_path_factory.mktemp("sandbox") / "state") as made:
-        yield made, time.monotonic() - started
-        root = made.layout.root
+def started_with(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Sandbox, Mapping[str, set[str]]]]:
+    """A sandbox, and which parts had been started when each of them was ready."""
+    made = Sandbox(tmp_path_factory.mktemp("sandbox") / "state")
+    seen: dict[str, set[str]] = {}
+
+    def ready(result: Result) -> None:
+        remembered = state.load(made.layout)
+        seen[result.part] = set(remembered.processes) if remembered else set()
+
+    try:
+        made.up(notify=ready)
+        yield made, seen
+    finally:
+        made.reset()
+    root = made.layout.root
     assert not root.exists()
     left = [process for process in psutil.process_iter() if str(root) in " ".join(_command(process))]
     assert left == []
 
 
 @pytest.fixture(scope="module")
-def sandbox(cold_start: tuple[Sandbox, float]) -> Sandbox:
-    return cold_start[0]
+def sandbox(started_with: tuple[Sandbox, Mapping[str, set[str]]]) -> Sandbox:
+    return started_with[0]
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -107,9 +117,10 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def test_a_cold_start_is_quick(cold_start: tuple[Sandbox, float]) -> None:
-    sys.stdout.write(f"\ncold start: {cold_start[1]:.1f} s\n")
-    assert cold_start[1] < COLD_START_SECONDS
+def test_no_part_waits_for_another_that_it_does_not_need(started_with: tuple[Sandbox, Mapping[str, set[str]]]) -> None:
+    # How long it takes is `make bench`'s to say. The API server is the part that others wait for longest.
+    of_the_cluster = {"kube-controller-manager", "kube-scheduler", "kwok"}
+    assert started_with[1]["kube-apiserver"] == PARTS - of_the_cluster
 
 
 def test_all_parts_are_healthy_in_little_memory(sandbox: Sandbox) -> None:
@@ -130,13 +141,9 @@ def test_everything_listens_on_loopback_only(sandbox: Sandbox) -> None:
         assert {each.laddr.ip for each in listening} == {"127.0.0.1"}
 
 
-def test_a_second_up_changes_nothing_and_is_quick(sandbox: Sandbox) -> None:
+def test_a_second_up_changes_nothing(sandbox: Sandbox) -> None:
     before = sandbox.status()
-    started = time.monotonic()
     assert {result.outcome for result in sandbox.up()} == {"unchanged"}
-    seconds = time.monotonic() - started
-    sys.stdout.write(f"\nup that changes nothing: {seconds:.2f} s\n")
-    assert seconds < 1
     assert [part.pid for part in sandbox.status()] == [part.pid for part in before]
 
 
@@ -167,14 +174,13 @@ def test_pods_run_right_after_kwok_was_replaced(sandbox: Sandbox, api: Api) -> N
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_up_that_was_cut_short_is_finished_by_the_next(sandbox: Sandbox, how: signal.Signals) -> None:
     command = [sys.executable, "-m", "pavedpath_sandbox", "up", "--dir", str(sandbox.layout.root)]
-    for delay in (0.6, 1.5, 3.0):
+    for delay in (0.1, 1.0, 2.5):
         sandbox.down()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
+            eventually(lambda up=up: sandbox.layout.lock_file.read_text() == str(up.pid))  # it has begun
             time.sleep(delay)
             up.send_signal(how)
-            asked = time.monotonic()
             assert up.wait(timeout=30) in {-signal.SIGKILL, 128 + signal.SIGINT}
-            assert time.monotonic() - asked < 5
         sandbox.up()
         assert {each.state for each in sandbox.status()} == {"healthy"}
         marked = [
@@ -203,7 +209,7 @@ def test_managed_policies(sandbox: Sandbox) -> None:
     assert aws_client(sandbox, "iam").get_policy(PolicyArn=arn)["Policy"]["Arn"] == arn
 
 
-def test_replay_time(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_every_request_is_replayed(sandbox: Sandbox, tmp_path: Path) -> None:
     with Sandbox(tmp_path / "second", groups=("aws",)) as second:
         ec2 = aws_client(second, "ec2")
         for number in range(200):
@@ -214,7 +220,6 @@ def test_replay_time(sandbox: Sandbox, tmp_path: Path) -> None:
     assert health["replay"]["entries"] == 200
     assert health["replay"]["problems"] == []
     sys.stdout.write(f"\n200 requests replayed in {health['replay']['seconds']:.2f} s\n")
-    assert health["replay"]["seconds"] < 30
 
 
 def test_the_cluster_has_nodes_in_two_zones(api: Api) -> None:
@@ -505,14 +510,11 @@ def test_buckets_by_the_real_provider(sandbox: Sandbox, toolchain: Path, tmp_pat
 def test_prod_has_an_account_and_a_cluster_of_its_own(sandbox: Sandbox, tmp_path: Path) -> None:
     before = {part.part: part.pid for part in sandbox.status()}
     command = [sys.executable, "-m", "pavedpath_sandbox", "up", "--dir", str(sandbox.layout.root)]
-    started = time.monotonic()
     done = subprocess.run([*command, "--environment", "prod"], capture_output=True, text=True, check=False)
-    seconds = time.monotonic() - started
     assert done.returncode == 0, done.stderr
     found = sandbox.status()
     memory = sum(part.memory or 0 for part in found if part.part.endswith("-prod"))
-    sys.stdout.write(f"\nprod: {seconds:.1f} s, {memory / 1e6:.0f} MB\n")
-    assert seconds < SECOND_CLUSTER_SECONDS
+    sys.stdout.write(f"\nprod: {memory / 1e6:.0f} MB\n")
     assert memory < SECOND_CLUSTER_MEMORY
     assert {part.part: part.pid for part in found if part.part in PARTS} == before
     assert {part.part for part in found if part.state == "healthy"} - PARTS == {

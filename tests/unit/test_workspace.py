@@ -81,9 +81,12 @@ def test_renovate_finds_every_action_that_the_library_pins() -> None:
     files = re.compile(manager["managerFilePatterns"][0].strip("/"))
     pattern = re.compile(manager["matchStrings"][0].replace("(?<", "(?P<"))
     pins: list[str] = []
-    for path in sorted((ROOT / "components").rglob("*.py")):
-        found = re.findall(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", path.read_text())
+    for path in sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "components").rglob("*.lock.toml")]):
+        text = path.read_text()
+        locked: dict[str, dict[str, str]] = tomllib.loads(text) if path.suffix == ".toml" else {}
+        found = [f"{action}@{each['commit']}" for action, each in locked.items()]
+        found += re.findall(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", text)
         assert not found or files.search(path.relative_to(ROOT).as_posix())
-        assert [f"{each['depName']}@{each['currentDigest']}" for each in pattern.finditer(path.read_text())] == found
+        assert [f"{each['depName']}@{each['currentDigest']}" for each in pattern.finditer(text)] == found
         pins += found
     assert pins

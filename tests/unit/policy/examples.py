@@ -560,6 +560,9 @@ EXAMPLES: dict[str, Examples] = {
             ("pull_request_target", workflow("on: [push, pull_request_target]")),
             ("pull_request_target", workflow("on:\n  pull_request_target:\n    branches: [main]")),
             ("pull_request_target", workflow("on:\n  - 'pull_request_target'")),
+            ("pull_request_target", workflow("on:\n  push: {}\n  pull_request_target: {types: [opened]}")),
+            ("pull_request_target", workflow("on:\n  [push, pull_request_target]")),
+            ("pull_request_target", workflow("on:\n  pull_request_target # forks too")),
             ("pull_request_target", workflow('"on": {"pull_request_target": {}}')),
         ],
         good=[

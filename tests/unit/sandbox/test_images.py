@@ -33,7 +33,7 @@ def test_what_is_read() -> None:
         WORKDIR app
         COPY --chmod=0755 pyproject.toml src ./
         COPY ["a file", "/etc/name"]
-        RUN --mount=type=cache,target=/root/.cache pip install --no-cache-dir -r requirements.txt
+        RUN --mount=type=cache,target=/var/cache/pip pip install --no-cache-dir -r requirements.txt
         RUN python -m pip install --target /opt/more httpx
         USER 10001:10001
         EXPOSE 8000 53/udp

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pavedpath_delivery.chart.archive import identity, local_parts, normalise, read
+from pavedpath_delivery.chart.archive import identity, local_charts, normalise, read
 from pavedpath_delivery.kit.errors import DeliveryError
 
 CHART = "apiVersion: v2\nname: web\nversion: 0.1.0\n"
@@ -70,8 +70,8 @@ def test_which_parts_are_packed_from_folders() -> None:
         {"name": "far", "version": "2.0.0", "repository": "oci://example.com/charts"},
         {"name": "bare", "version": "3.0.0"},
     ]
-    assert local_parts({"dependencies": dependencies}) == {"lib-1.0.0.tgz"}
-    assert local_parts({}) == frozenset()
+    assert local_charts({"dependencies": dependencies}, Path("/charts/web")) == [Path("/charts/lib")]
+    assert local_charts({}, Path("/charts/web")) == []
 
 
 def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
@@ -83,7 +83,9 @@ def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"x", gzip.compress(b"x"), pack({"values.yaml": b""}), pack({"Chart.yaml": b"["})]
+    "content",
+    [b"", b"x", gzip.compress(b"x"), pack({"values.yaml": b""}), pack({"Chart.yaml": b"["})],
+    ids=["empty", "no-gzip", "no-tar", "no-chart-file", "no-yaml"],
 )
 def test_what_is_no_chart_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "web.tgz"
