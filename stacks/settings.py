@@ -99,7 +99,8 @@ class ServiceSettings(_Model):
     hotfixes: bool = False
     """Whether branches hotfix/<name> from a release are built, and may be released."""
     notify: Literal["", "slack", "webhook"] = ""
-    """Channel that hears of deployments, at the address in the repository's secret NOTIFY_URL; nobody without it."""
+    """Channel that hears of deployments, at the address in the repository's secret NOTIFY_URL; a webhook knows the
+    sender by the key in NOTIFY_SECRET. Without it nobody hears."""
 
 
 class RepositorySettings(_Model):

@@ -17,19 +17,19 @@ def deploy(settings: SharedSettings, identities: Mapping[str, Identity]) -> None
     """Compose the stack and export its outputs."""
     organization = github.get_organization_output(name=settings.organization, summary_only=True)
     teams = {name: Team(name, team_args(name, settings)) for name in settings.teams}
+    slugs = {team: made.slug for team, made in teams.items()}
+    args = {name: repository_args(name, settings, slugs) for name in settings.repositories}
     repositories = {
         name: Repository(
-            name,
-            repository_args(name, settings, {team: made.slug for team, made in teams.items()}),
-            opts=pulumi.ResourceOptions(protect=settings.protect, retain_on_delete=settings.protect),
+            name, each, opts=pulumi.ResourceOptions(protect=settings.protect, retain_on_delete=settings.protect)
         )
-        for name in settings.repositories
+        for name, each in args.items()
     }
     SharedOutputs(
         organization_id=organization.id.apply(int),
         repository_ids=pulumi.Output.all(**{name: made.repository_id for name, made in repositories.items()}),
         approval_branches=pulumi.Output.from_input(
-            {name: sorted(each.approval_branches) for name, each in settings.repositories.items()}
+            {name: sorted(each.get("approval_branches", {})) for name, each in args.items()}
         ),
     ).export()
     pulumi.export("repositories", {name: made.url for name, made in repositories.items()})

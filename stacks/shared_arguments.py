@@ -7,13 +7,14 @@ are asked beforehand, and every mistake stands in one list, by the setting that 
 from collections.abc import Iterator, Mapping
 
 import pulumi
-from pavedpath import ActorKind, InvalidArgumentsError, Repository, RepositoryArgs, Team, TeamArgs
+from pavedpath import ActorKind, Approval, InvalidArgumentsError, Repository, RepositoryArgs, Team, TeamArgs
 from pavedpath.rulesets import BypassActorArgs
 from pavedpath.workflows.catalogue.python_service import PythonServiceOptions, ServiceDelivery, python_service
+from pavedpath.workflows.reach import covers
 from pavedpath.workflows.service import Image, Target
 
 from .parsing import Check, mistakes_at
-from .settings import PROJECT, SharedSettings
+from .settings import PROJECT, RepositorySettings, SharedSettings
 
 
 def checks(settings: SharedSettings) -> Iterator[Check]:
@@ -36,12 +37,27 @@ def _repositories(settings: SharedSettings) -> Iterator[str]:
                 f"{PROJECT}:repositories.{name}.teams.{team}: there is no such team. Fix: add it to {PROJECT}:teams, or"
                 f" name one of: {known}"
             )
+        yield from _unguarded(name, repository)
         try:
             args = repository_args(name, settings, slugs)
         except InvalidArgumentsError as error:
             yield from mistakes_at(f"repositories.{name}.service", error.problems)
         else:
             yield from mistakes_at(f"repositories.{name}", Repository.check(args))
+
+
+def _unguarded(name: str, repository: RepositorySettings) -> Iterator[str]:
+    """Yield approval branches whose pull requests no job of the service's workflows looks at."""
+    if repository.service is None:
+        return
+    approvals = {str(environment): target.approval for environment, target in repository.service.targets.items()}
+    for environment in repository.approval_branches:
+        if approvals.get(environment) is not Approval.BRANCH:
+            yield (
+                f"{PROJECT}:repositories.{name}.approval_branches.{environment}: nothing deploys from"
+                f" deploy/{environment}, and no job would refuse what was never merged. Fix: leave it out, or give"
+                f" service.targets.{environment} approval: branch"
+            )
 
 
 def team_args(name: str, settings: SharedSettings) -> TeamArgs:
@@ -74,6 +90,9 @@ def delivery_of(name: str, settings: SharedSettings) -> ServiceDelivery | None:
         "hotfixes": service.hotfixes,
         "plan": settings.plan,
     }
+    if settings.organization != settings.organization.lower():
+        # Registries take lower case only, which `github.repository_owner` then is not.
+        options["owner"] = settings.organization
     if repository.checks:
         options["checks"] = repository.checks
     if service.notify:
@@ -132,13 +151,18 @@ def repository_args(name: str, settings: SharedSettings, slugs: Mapping[str, pul
     else:
         args["files"] = delivery.files
         args["required_checks"] = delivery.required_checks
-        wanted = delivery.repository.get("approval_branches", {})
-        args["approval_branches"] = {**wanted, **repository.approval_branches}
+        args["approval_branches"] = {
+            **delivery.repository.get("approval_branches", {}),
+            **repository.approval_branches,
+        }
     deployers: list[BypassActorArgs] = [{"kind": ActorKind.ORGANIZATION_ADMIN}]
     if settings.deploying_app is not None:
         deployers.append({"kind": ActorKind.INTEGRATION, "id": settings.deploying_app})
     args["bypass"] = deployers
-    if repository.protected_tags:
-        args["protected_tags"] = repository.protected_tags
+    tags = [*repository.protected_tags]
+    released = delivery.repository.get("protected_tags", ()) if delivery else ()
+    tags += [each for each in released if not any(covers(pattern, each) for pattern in tags)]
+    if tags:
+        args["protected_tags"] = tags
         args["tag_creators"] = deployers
     return args

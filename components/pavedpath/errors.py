@@ -1,23 +1,12 @@
 """What a caller is told when the arguments of a component cannot be used."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
+from .problem import Problem
 
-@dataclass(frozen=True)
-class Problem:
-    """One offender: which argument, what it holds (None: not shown), why that cannot be, and what to do."""
-
-    argument: str
-    value: object
-    why: str
-    fix: str
-
-    def __str__(self) -> str:
-        shown = "" if self.value is None else f" = {self.value!r}"
-        return f"{self.argument}{shown if len(shown) <= 80 else shown[:77] + '...'}: {self.why}. Fix: {self.fix}."
+__all__ = ["InvalidArgumentsError", "Problem"]
 
 
 class InvalidArgumentsError(pulumi.RunError, ValueError):

@@ -94,38 +94,66 @@ def code_owners(rules: Sequence[CodeOwner]) -> str:
     return _HEAD + "".join(" ".join((rule.pattern, *rule.owners)) + "\n" for rule in rules)
 
 
-def dependabot(ecosystems: Sequence[Ecosystem]) -> str:
-    """Return Dependabot's configuration: actions and the ecosystems, weekly and grouped."""
+def dependabot(ecosystems: Sequence[Ecosystem], managed: Sequence[str] = ()) -> str:
+    """Return Dependabot's configuration: actions and the ecosystems, weekly and grouped.
+
+    Args:
+        ecosystems: what is updated besides actions.
+        managed: files that the next deployment would overwrite, and with them what was updated there.
+    """
+    # Source: GitHub, "Dependabot options reference", exclude-paths: relative to the directory.
+    excluded = {"exclude-paths": list(managed)} if managed else {}
     updates: list[dict[str, Any]] = [
         {
             "package-ecosystem": name,
             "directory": "/",
+            **excluded,
             "schedule": {"interval": "weekly"},
             "groups": {name: {"patterns": ["*"]}},
         }
         for name in ("github-actions", *map(str, ecosystems))
     ]
-    return _HEAD + yaml.safe_dump({"version": 2, "updates": updates}, sort_keys=False)
+    return _HEAD + yaml.dump({"version": 2, "updates": updates}, Dumper=_NoAliases, sort_keys=False)
 
 
-def renovate() -> str:
-    """Return Renovate's configuration: actions stay pinned by commit, with the release beside it."""
+class _NoAliases(yaml.SafeDumper):
+    """Writes a list that stands in two places twice, as Dependabot reads no references."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Take every value for one that has no name."""
+        del data
+        return True
+
+
+def renovate(managed: Sequence[str] = ()) -> str:
+    """Return Renovate's configuration: actions stay pinned by commit, with the release beside it.
+
+    Args:
+        managed: files that the next deployment would overwrite, and with them what was updated there; the pins of
+            actions in them are refreshed in the library's lock.
+    """
+    rules: list[dict[str, Any]] = [{"matchManagers": ["github-actions"], "groupName": "actions"}]
+    if managed:
+        # The last rule that fits decides (Renovate, "packageRules"); ignorePaths would replace the preset's.
+        rules.append({"matchFileNames": list(managed), "enabled": False})
     config = {
         "$schema": "https://docs.renovatebot.com/renovate-schema.json",
         "extends": ["config:recommended", "helpers:pinGitHubActionDigests"],
         "schedule": ["before 6am on monday"],
-        "packageRules": [{"matchManagers": ["github-actions"], "groupName": "actions"}],
+        "packageRules": rules,
     }
     return json.dumps(config, indent=2) + "\n"
 
 
-def rendered(rules: Sequence[CodeOwner], updates: Updates, ecosystems: Sequence[Ecosystem]) -> dict[str, str]:
-    """Return the contents of the files that arguments ask for, by path."""
+def rendered(
+    rules: Sequence[CodeOwner], updates: Updates, ecosystems: Sequence[Ecosystem], managed: Sequence[str]
+) -> dict[str, str]:
+    """Return the contents of the files that arguments ask for, by path; `managed` are those besides."""
     files = {CODE_OWNERS: code_owners(rules)} if rules else {}
     if updates is Updates.DEPENDABOT:
-        files[DEPENDABOT] = dependabot(ecosystems)
+        files[DEPENDABOT] = dependabot(ecosystems, managed)
     elif updates is Updates.RENOVATE:
-        files[RENOVATE] = renovate()
+        files[RENOVATE] = renovate(managed)
     return files
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import Problem
+from .problem import Problem
 
 
 @dataclass(frozen=True)

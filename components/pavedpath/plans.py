@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .errors import Problem
+from .problem import Problem
 
 
 class Visibility(StrEnum):

@@ -188,7 +188,8 @@ class _Repository:
 
     @property
     def own_files(self) -> Mapping[str, str]:
-        return rendered(self.code_owners, self.updates, self.ecosystems)
+        checks = [self.workflow.path] if self.workflow else []
+        return rendered(self.code_owners, self.updates, self.ecosystems, [*checks, *self.files])
 
     @property
     def default_ruleset(self) -> Ruleset:

@@ -49,9 +49,20 @@ def check_required(
             continue
         path, workflow, job = places[0]
         yield from _triggers(context, path, _events(workflow), branches, merge_queue=merge_queue)
-        if job.get("needs") and not re.fullmatch(r"(\$\{\{\s*)?always\(\)(\s*\}\})?", str(job.get("if", "")).strip()):
-            why = f"in {path} a job that fails before it skips it, and what is skipped counts as passed"
-            yield Problem("required_checks", context, why, "give the job `if: always()`")
+        yield from _reports(context, path, job)
+
+
+def _reports(context: str, path: str, job: Mapping[str, Any]) -> Iterator[Problem]:
+    always = re.fullmatch(r"(\$\{\{\s*)?always\(\)(\s*\}\})?", str(job.get("if", "")).strip())
+    if (job.get("needs") or "if" in job) and not always:
+        what = "a job that fails before it" if job.get("needs") else "its condition"
+        why = f"in {path} {what} skips it, and what is skipped counts as passed"
+        yield Problem("required_checks", context, why, "give the job `if: always()`")
+    # Both append to the name: "test (3.12)", "test / build".
+    renames = [each for each in ("strategy", "uses") if each in job]
+    if renames:
+        why = f"in {path} the job has {renames[0]}, and reports under other names, so that this one would be waited for"
+        yield Problem("required_checks", context, why, "require a job that needs it, with `if: always()`")
 
 
 def _triggers(

@@ -67,6 +67,40 @@ def test_all_of_the_shared_stacks_mistakes_stand_in_one_list(monkeypatch: pytest
         assert part in message, message
 
 
+def test_an_approval_branch_that_nothing_deploys_from_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = stated("shared", "repositories")["orders"]
+    repositories = {"orders": {**orders, "approval_branches": {"prod": 2, "dev": 1}}}
+    message = refused(lambda: deploy("shared", monkeypatch, repositories=repositories))
+    assert "pavedpath:repositories.orders.approval_branches.dev: nothing deploys from deploy/dev" in message
+    assert "approval_branches.prod" not in message
+
+
+def test_what_a_services_delivery_needs_is_made_though_the_settings_do_not_repeat_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orders = stated("shared", "repositories")["orders"]
+    bare = {key: value for key, value in orders.items() if key not in ("approval_branches", "protected_tags")}
+    graph = deploy("shared", monkeypatch, repositories={"orders": bare})
+    rulesets = {node.name: node for node in graph.of_type("github:index/repositoryRuleset:RepositoryRuleset")}
+    assert "orders-deploy/prod" in rulesets
+    # release.yml starts at these tags: whoever makes one releases.
+    assert rulesets["orders-tags-creation"].inputs["conditions"]["refName"]["includes"] == ["refs/tags/v*.*.*"]
+    # The stack prod reads here whether its deployments are guarded.
+    (told,) = [each["github"] for each in graph.outputs.values() if "github" in each]
+    assert told["approval_branches"] == {"orders": ["prod"]}
+
+
+def test_the_names_of_images_are_in_lower_case_whatever_the_organisation_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = {**config_of("shared"), "github:owner": "Acme"}
+    graph = deploy("shared", monkeypatch, config=config, organization="Acme")
+    name = "orders-file-.github/workflows/deploy.yml"
+    text = graph.one("github:index/repositoryFile:RepositoryFile", name).inputs["content"]
+    assert "/acme/orders/api" in text
+    assert "repository_owner" not in text
+
+
 def test_the_app_that_deploys_may_write_what_the_rulesets_protect(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = deploy("shared", monkeypatch, deploying_app=4711)
     rulesets = {node.name: node for node in graph.of_type("github:index/repositoryRuleset:RepositoryRuleset")}

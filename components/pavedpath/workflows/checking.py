@@ -5,7 +5,7 @@ Each rule is a function that yields what breaks it; `problems` is all of them. N
 
 from collections.abc import Sequence
 
-from pavedpath.errors import Problem
+from pavedpath.problem import Problem
 
 from . import deployments, gate, references, safety, structure
 from .actions import Lock, default_lock

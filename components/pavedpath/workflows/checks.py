@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pavedpath.errors import Problem
+from pavedpath.problem import Problem
 
 from .expressions import ALWAYS, Expression, event_is, github
 from .model import Concurrency, Dispatch, Job, MergeGroup, PullRequest, Push, Run, Trigger, Uses, Workflow

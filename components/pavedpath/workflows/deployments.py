@@ -7,7 +7,7 @@ rollback".
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from pavedpath.errors import Problem
+from pavedpath.problem import Problem
 
 from .actions import needs
 from .checks import APPROVERS
@@ -34,11 +34,12 @@ _DIFFERS = frozenset(
 )
 """What makes a lock one of each run's own."""
 
-_ANCESTRY = re.compile(r"\bgit\s+merge-base\s+--is-ancestor\b(.*)")
-_WHATEVER = re.compile(r"\|\|\s*(?:true|:)")
+_ANCESTRY = re.compile(r"(?P<before>[^\n;&|]*)\bgit\s+merge-base\s+--is-ancestor\b(?P<behind>.*)")
+_REFUSES = re.compile(r"\bexit\s+[1-9]")
 _DEPLOY = re.compile(
     r"\bpavedpath\s+deploy\b|\bhelm\b[^\n;|&]*\b(?:upgrade|install)\b[^\n;|&]*--(?:atomic|rollback-on-failure)\b"
 )
+_SHIP = re.compile(r"\bpavedpath\s+deploy\b|\bhelm\b[^\n;|&]*\b(?:upgrade|install)\b")
 _ROLLBACK = re.compile(r"\bpavedpath\s+rollback\b|\bhelm\s+rollback\b")
 _IMAGE = re.compile(r"""--image[ =]["']?[\w.-]+=["']?([^\s"']+)""")
 _SET = re.compile(r"""--set(?:-string)?[ =]["']?(?:[\w-]+\.)*(?:image|tag|digest)=["']?([^\s"']+)""")
@@ -121,24 +122,37 @@ def _shows_ancestry(run: EventRun, name: str) -> bool:
     """Whether a commit is shown to be merged before the job does anything with its environment."""
     job = run.workflow.jobs[name]
     for step in job.steps:
-        if _is_ancestry(step, run):
+        if shows_merged(step, run):
             return True
         if not (isinstance(step, Uses) and step.action == _CHECKOUT):
             break
     if job.condition is not None and re.search(r"\b(always|failure|cancelled)\s*\(", job.condition.text):
         return False
     return any(
-        _is_ancestry(step, run) for each in _needed(run.workflow, name) for step in run.workflow.jobs[each].steps
+        shows_merged(step, run) for each in _needed(run.workflow, name) for step in run.workflow.jobs[each].steps
     )
 
 
-def _is_ancestry(step: Step, run: EventRun) -> bool:
-    found = _ANCESTRY.search(_commands(step))
-    if found is None or _WHATEVER.search(found[1]) or step.continue_on_error or run.value(step.condition) is not True:
+def shows_merged(step: Step, run: EventRun) -> bool:
+    """Whether a step certainly fails in this run unless a commit is on the default branch."""
+    text = _commands(step)
+    found = _ANCESTRY.search(text)
+    if found is None or not _stops(text, found) or step.continue_on_error or run.value(step.condition) is not True:
         return False
     # Against the default branch, by its name or by a variable that has it.
-    by_variable = "$" in found[1] and any("default_branch" in str(value) for value in step.env.values())
-    return by_variable or re.search(rf"[/\s]{re.escape(run.surroundings.default_branch)}\b", found[1]) is not None
+    behind = found["behind"]
+    by_variable = "$" in behind and any("default_branch" in str(value) for value in step.env.values())
+    return by_variable or re.search(rf"[/\s]{re.escape(run.surroundings.default_branch)}\b", behind) is not None
+
+
+def _stops(text: str, found: re.Match[str]) -> bool:
+    """Whether a script ends where git says no: bash's `-e` passes over what is a condition or a part of a list."""
+    before, behind = found["before"].strip(), found["behind"]
+    earlier = text[: found.start()].rstrip()
+    if re.search(r"\bset\s+\+e|(?:&&|\|\|)$", earlier) or before.endswith("!") or "&&" in behind:
+        return False
+    conditional = re.search(r"\b(?:if|elif|while|until)$", before) or "||" in behind
+    return not conditional or _REFUSES.search(text, found.start("behind")) is not None
 
 
 def _needed(workflow: Workflow, name: str) -> list[str]:
@@ -243,7 +257,7 @@ def _uses(run: EventRun, step: Step) -> bool:
 def _images(at: str, workflow: Workflow, job: Job) -> Iterator[Problem]:
     for index, step in enumerate(job.steps):
         text = _commands(step)
-        if not _DEPLOY.search(text):
+        if not _SHIP.search(text):
             continue
         for match in (*_IMAGE.finditer(text), *_SET.finditer(text)):
             if not _is_digest(match[1], workflow, job, step):

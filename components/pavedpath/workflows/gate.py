@@ -7,13 +7,18 @@ job that is skipped counts as passed.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pavedpath.errors import Problem
+from pavedpath.problem import Problem
 
 from .checks import GATE
+from .deployments import shows_merged
 from .expressions import ALWAYS
 from .grammar import references
 from .model import Job, MergeGroup, PullRequest, Surroundings, Workflow
 from .places import texts_of_job
+from .reach import PULL_REQUEST, Event
+from .reach import Run as EventRun
+
+_HEAD = "github.event.pull_request.head.sha"
 
 
 def problems(workflows: Sequence[Workflow], surroundings: Surroundings) -> Iterator[Problem]:
@@ -35,6 +40,7 @@ def problems(workflows: Sequence[Workflow], surroundings: Surroundings) -> Itera
     at = f"{workflow.file}: jobs.{name}"
     yield from _gate(at, workflow, name, job)
     yield from _gate_triggers(f"{workflow.file}: on", workflow, surroundings)
+    yield from _promotions(f"{workflow.file}: jobs", workflow, surroundings)
     yield from _collisions(workflows)
 
 
@@ -80,15 +86,32 @@ def _gate_triggers(at: str, workflow: Workflow, surroundings: Surroundings) -> I
     if pull.types and not {"opened", "synchronize", "reopened"} <= set(pull.types):
         why = "a pull request is not checked at each change"
         yield Problem(f"{at}.pull_request.types", list(pull.types), why, "leave them out")
-    approvals = [
-        each for facts in surroundings.environments.values() for each in facts.branches if each[:7] == "deploy/"
-    ]
-    for branch in dict.fromkeys([surroundings.default_branch, *approvals]):
+    for branch in (surroundings.default_branch, *_approval_branches(surroundings)):
         if pull.branches and branch not in pull.branches:
             why = f"pull requests into {branch} wait for the gate for ever"
             yield Problem(f"{at}.pull_request.branches", list(pull.branches), why, f"add {branch}")
     if surroundings.merge_queue and not any(isinstance(each, MergeGroup) for each in workflow.on):
         yield Problem(at, None, "the merge queue waits for the gate for ever", "start it on merge_group, too")
+
+
+def _approval_branches(surroundings: Surroundings) -> list[str]:
+    named = (each for facts in surroundings.environments.values() for each in facts.branches)
+    return [each for each in dict.fromkeys(named) if each.startswith("deploy/")]
+
+
+def _promotions(at: str, workflow: Workflow, surroundings: Surroundings) -> Iterator[Problem]:
+    """Who approves a pull request into an approval branch takes its commits for merged: a job must see to it."""
+    for branch in _approval_branches(surroundings):
+        run = EventRun(workflow, Event("pull_request", PULL_REQUEST, branch, branch), surroundings)
+        if not any(_guards(run, job) for job in workflow.jobs.values()):
+            why = f"a pull request into {branch} could bring what was never merged into {surroundings.default_branch}"
+            yield Problem(at, None, why, "add the job of pavedpath.workflows.checks.promotion_job")
+
+
+def _guards(run: EventRun, job: Job) -> bool:
+    return run.value(job.condition) is True and any(
+        shows_merged(step, run) and any(_HEAD in str(value) for value in step.env.values()) for step in job.steps
+    )
 
 
 def _collisions(workflows: Sequence[Workflow]) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 
 from .checks import APPROVERS
 from .evaluation import UNKNOWN, Glob, Lookup, Symbol, Value, evaluate, matches, truth
@@ -30,7 +31,8 @@ from .model import (
 from .places import Place, Text, texts_of_job
 
 _REPOSITORY = Symbol("repository")
-_FORK = Symbol("fork")
+FORK = Symbol("fork")
+"""The repository of a stranger's pull request."""
 _HOSTED = re.compile(r"(ubuntu|windows|macos)-[\w.-]+")
 
 PULL_REQUEST, MERGE_GROUP, BRANCH, TAG = "pull request", "merge group", "branch", "tag"
@@ -168,7 +170,7 @@ def context(event: Event, surroundings: Surroundings) -> dict[str, Value]:
         "github.event.pull_request.head.repo.fork": event.fork if pulled else None,
     }
     if pulled:
-        found["github.event.pull_request.head.repo.full_name"] = _FORK if event.fork else _REPOSITORY
+        found["github.event.pull_request.head.repo.full_name"] = FORK if event.fork else _REPOSITORY
     else:
         found["github.head_ref"] = ""
     if event.trigger == "push":
@@ -373,8 +375,36 @@ def allowed(event: Event, facts: EnvironmentFacts) -> bool:
 
 
 def covers(policy: str, pattern: str) -> bool:
-    """Whether a policy's pattern takes every ref that a trigger's pattern does."""
-    return policy == pattern or Glob(policy).may_be(pattern)
+    """Whether a policy's pattern takes every ref that a trigger's pattern does; False where that is not certain.
+
+    A policy's `*` and `?` stop at a slash, `**/` does not; `**` alone is no policy at all. Source: GitHub, "Creating
+    rulesets for a repository", section "Using fnmatch syntax"; of triggers "Workflow syntax", "Filter pattern cheat
+    sheet".
+    """
+    if policy in (pattern, "**"):
+        return True
+    wild = {"**/": "(?:[^/]+/)*", "**": "[^/]*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", policy)
+    try:
+        taken = re.compile("".join(wild.get(each) or (each if each[:1] == "[" else re.escape(each)) for each in parts))
+    except re.error:
+        return False
+    return all(taken.fullmatch(each) for each in _samples(pattern))
+
+
+def _samples(pattern: str) -> Iterator[str]:
+    """Yield refs that a trigger's pattern takes, made of what no policy has but as a wildcard."""
+    parts = re.split(r"(\*\*|(?:\[[^\]]*\]|[^*])[?+]|\*|\[[^\]]*\])", pattern)
+    return map("".join, product(*(_drawn(each) if index % 2 else (each,) for index, each in enumerate(parts))))
+
+
+def _drawn(wildcard: str) -> Sequence[str]:
+    one, many = "\0", "\0" * 100
+    if wildcard == "**":
+        return "", many, f"{one}/{one}"
+    if wildcard == "*":
+        return "", many
+    return {"+": (one, many), "?": ("", one)}.get(wildcard[-1], (one,))
 
 
 def table(reaches: Sequence[Reach]) -> str:

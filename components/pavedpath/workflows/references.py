@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from pavedpath.errors import Problem
+from pavedpath.problem import Problem
 
 from .expressions import CONTEXTS
 from .grammar import Call, ExpressionError, Node, Operation, Reference, calls, walk, without_dollar

@@ -6,18 +6,43 @@ Sources: GitHub, "Secure use reference", "Automatic token authentication", "Appr
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from pavedpath.errors import Problem
+from pavedpath.problem import Problem
 
 from .actions import needs
+from .evaluation import Value
 from .expressions import Expression
 from .grammar import Reference, references
-from .model import Access, Job, Push, Run, Scalar, Scope, Step, Surroundings, Uses, Workflow, WorkflowRun
+from .model import (
+    Access,
+    Job,
+    PullRequest,
+    Push,
+    Run,
+    Scalar,
+    Scope,
+    Step,
+    Surroundings,
+    Uses,
+    Workflow,
+    WorkflowRun,
+)
 from .places import Place, Text, texts, texts_of_step
+from .reach import FORK, events, is_self_hosted, secrets_of
 from .reach import Run as EventRun
-from .reach import events, is_self_hosted, secrets_of
 
 _CHECKOUT = "actions/checkout"
 _AWS = "aws-actions/configure-aws-credentials"
+
+_DOWNLOAD = "actions/download-artifact"
+_TAKES = re.compile(r"\bgh\s+run\s+download\b|\bactions/(?:runs/[^\s]*/)?artifacts\b")
+"""Commands that fetch artifacts of another run."""
+
+_STRANGE_RUN: Mapping[str, Value] = {
+    "github.event.workflow_run.event": "pull_request",
+    "github.event.workflow_run.head_repository.full_name": FORK,
+    "github.event.workflow_run.head_repository.fork": True,
+}
+"""What is known of a run that a pull request from a fork started."""
 
 _HARMLESS = {
     ("github", "sha"),
@@ -53,6 +78,7 @@ _TAGS = re.compile(r"--tags|--follow-tags|refs/tags|\bgit\b[^\n;|&]*\btag\b|\bgh
 def problems(workflow: Workflow, workflows: Sequence[Workflow], surroundings: Surroundings) -> Iterator[Problem]:
     """Yield what would let strangers in, or needs a credential that is stored."""
     yield from _forks(workflow, surroundings)
+    yield from _artifacts(workflow, workflows, surroundings)
     yield from _injections(workflow)
     yield from _clouds(workflow)
     for name, job in workflow.jobs.items():
@@ -89,6 +115,30 @@ def _reached_by_fork(run: EventRun, name: str) -> Iterator[Problem]:
     if job.environment:
         why = "a pull request from a fork reaches an environment"
         yield Problem(f"{at}.environment", str(job.environment.name), why, fix)
+
+
+def _artifacts(workflow: Workflow, workflows: Sequence[Workflow], surroundings: Surroundings) -> Iterator[Problem]:
+    """Yield what takes files that the run of a stranger's pull request left, where the repository's secrets are."""
+    watched = {name for trigger in workflow.on if isinstance(trigger, WorkflowRun) for name in trigger.workflows}
+    pulled = (each.name for each in workflows if any(isinstance(trigger, PullRequest) for trigger in each.on))
+    strange = [name for name in pulled if name in watched]
+    for event in events(workflow, surroundings) if strange else ():
+        if event.trigger != "workflow_run":
+            continue
+        # A filter of branches and head_branch are no help: a stranger's branch may be called main.
+        run = EventRun(workflow, event, surroundings, _STRANGE_RUN)
+        for name in run.jobs:
+            for index, step in enumerate(workflow.jobs[name].steps):
+                if run.may_run(step) and _takes_artifact(step):
+                    why = f"it takes what a run of {', '.join(strange)} left, which a stranger's pull request can start"
+                    fix = "let it run only if github.event.workflow_run.event is not pull_request, or take nothing"
+                    yield Problem(f"{workflow.file}: jobs.{name}.steps[{index}]", None, why, fix)
+
+
+def _takes_artifact(step: Step) -> bool:
+    if isinstance(step, Uses):
+        return step.action == _DOWNLOAD and "run-id" in step.inputs
+    return _TAKES.search(step.run.replace("\\\n", " ")) is not None
 
 
 def _injections(workflow: Workflow) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from pavedpath.errors import Problem
+from pavedpath.problem import Problem
 
 from .actions import Lock, UnknownActionError
 from .expressions import Expression

@@ -226,6 +226,12 @@ jobs:
         (CI.replace("pull_request:", "pull_request: {types: [opened]}"), "at each change"),
         (CI.replace("if: always(), ", ""), "counts as passed"),
         (CI.replace("if: always()", "if: success()"), "counts as passed"),
+        (
+            CI.replace("if: always()", "if: github.actor != 'x'").replace("needs: [test], ", ""),
+            "its condition skips it",
+        ),
+        (CI.replace("if: always()", "if: always(), strategy: {matrix: {a: [1]}}"), "reports under other names"),
+        (CI.replace('steps: [{run: "true"}]}\n', "uses: ./.github/workflows/x.yml}\n"), "reports under other names"),
         (CI.replace("gate", "all"), "there are 0"),
         (CI.replace("test:", "test: {name: gate}\n  build:"), "there are 2"),
         ("jobs: [", "it is no YAML"),
@@ -276,6 +282,12 @@ def test_renovate_pins_actions_by_digest() -> None:
     config = json.loads(managed_files.renovate())
     assert "helpers:pinGitHubActionDigests" in config["extends"]
     assert config["packageRules"][0]["matchManagers"] == ["github-actions"]
+
+
+def test_dependabot_gets_no_references_between_parts() -> None:
+    text = managed_files.dependabot([Ecosystem.PIP, Ecosystem.DOCKER], ["a", "b"])
+    assert "&" not in text
+    assert "*id" not in text
 
 
 def test_code_owners_keep_their_order_since_the_last_one_decides() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
+from pavedpath.workflows.checks import PROMOTION, promotion_job
 from pavedpath.workflows.expressions import (
     OF_THIS_REPOSITORY,
     Expression,
@@ -47,7 +48,9 @@ TRICKY = [
 ]
 
 _words = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
-_names = st.from_regex(r"[a-z_][a-z0-9_-]{0,12}", fullmatch=True).filter(lambda name: name not in ("gate", "build"))
+_names = st.from_regex(r"[a-z_][a-z0-9_-]{0,12}", fullmatch=True).filter(
+    lambda name: name not in ("gate", "build", PROMOTION)
+)
 _variables = st.sampled_from(["X", "LEVEL", "ON", "NO", "Y", "PATH_TO_IT", "N1"])
 
 
@@ -128,6 +131,7 @@ def _check(draw: st.DrawFn, before: Sequence[str]) -> Job:
 @st.composite
 def _checks(draw: st.DrawFn) -> Workflow:
     jobs: dict[str, Job] = {}
+    guard = promotion_job("main", ["deploy/prod"])
     for name in draw(st.lists(_names, min_size=1, max_size=3, unique_by=str.lower)):
         jobs[name] = draw(_check(list(jobs)))
     on: list[Trigger] = [PullRequest(), Push(branches=["main"]), MergeGroup()]
@@ -143,7 +147,7 @@ def _checks(draw: st.DrawFn) -> Workflow:
         file="ci.yml",
         name=draw(_words),
         on=on,
-        jobs={**jobs, "gate": gate(*jobs)},
+        jobs={**jobs, PROMOTION: guard, "gate": gate(*jobs, PROMOTION)},
         how_to_change="Change the settings.",
         why=draw(_words),
         concurrency=draw(st.sampled_from([None, cancels])),

@@ -15,15 +15,25 @@ import typer.core
 import typer.main
 import yaml
 from pavedpath.plans import Approval
-from pavedpath.workflows.catalogue import Blueprint, ci, delivery_mk, deploy, release
+from pavedpath.workflows.catalogue import (
+    DOCKER_HUB,
+    Blueprint,
+    ServiceDelivery,
+    charts,
+    ci,
+    delivery_mk,
+    deploy,
+    python_service,
+    release,
+)
 from pavedpath.workflows.catalogue.steps import STEPS_VERSION
 from pavedpath.workflows.checking import problems
 from pavedpath.workflows.model import Job, Run, Uses
-from pavedpath.workflows.rendering import script
-from pavedpath.workflows.service import Target
+from pavedpath.workflows.rendering import render, script
+from pavedpath.workflows.service import Service, Target
 from pavedpath_delivery.cli import app
 
-from tests.unit.workflows.pipelines import DEV, GOLDEN, PIPELINES, Pipeline, golden, service
+from tests.unit.workflows.pipelines import API, DEV, GOLDEN, PIPELINES, Pipeline, golden, service
 from tests.unit.workflows.test_repositories import schema
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -197,11 +207,71 @@ class TestDocuments:
 
     def test_a_scan_stops_what_is_severe_before_anything_names_it(self) -> None:
         names = [each.name for each in job("branch", "deploy.yml", "image_api").steps]
-        assert names.index("Refuse severe findings") < names.index("Record that it is clean")
+        gates = [index for index, name in enumerate(names) if name.startswith("Refuse severe findings")]
+        assert len(gates) == 2
+        assert max(gates) < names.index("Record that it is clean")
         assert "--severity HIGH,CRITICAL" in FILES["branch/deploy.yml"]
         assert not [each for each in names if "Name what" in each]
         needs = job("branch", "deploy.yml", "publish").needs
         assert {"lint", "test", "image_api"} <= set(needs)
+
+    @pytest.mark.parametrize(("file", "local"), [("ci.yml", True), ("deploy.yml", False), ("hotfix.yml", False)])
+    def test_each_platform_is_scanned_and_judged_by_its_own_report(self, file: str, local: bool) -> None:
+        steps = job("branch", file, "image_api").steps
+        scans = [each for each in steps if isinstance(each, Uses) and each.action == "aquasecurity/trivy-action"]
+        gates = [each for each in steps if isinstance(each, Run) and "pavedpath scan gate" in each.run]
+        assert [each.name for each in scans] == ["Scan linux/amd64", "Scan linux/arm64"]
+        for platform, scan, judged in zip(("amd64", "arm64"), scans, gates, strict=True):
+            assert scan.env == ({} if local else {"TRIVY_PLATFORM": f"linux/{platform}"})
+            report = str(scan.inputs["output"]).rpartition("/")[2]
+            assert report == f"api-linux-{platform}.json"
+            assert f'"$RUNNER_TEMP/{report}" --image "$IMAGE"' in judged.run
+            # A report of another image that lies there is none of this one.
+            assert str(judged.env["IMAGE"]) == scan.inputs["image-ref"]
+            if local:
+                (load,) = [
+                    each
+                    for each in steps
+                    if isinstance(each, Uses) and each.inputs.get("tags") == scan.inputs["image-ref"]
+                ]
+                assert load.inputs["platforms"] == f"linux/{platform}"
+            else:
+                assert (
+                    f'--kind scanned --report "$RUNNER_TEMP/{report}"'
+                    in step(job("branch", file, "image_api"), "Record that it is clean").run
+                )
+
+    def test_what_is_deployed_has_a_digest_and_what_cannot_be_pulled_is_given_up(self) -> None:
+        for pipeline in ("branch", "helm", "platform"):
+            for where, words in commands():
+                if where.startswith(pipeline) and where.endswith(".yml") and words[0] == "deploy":
+                    assert "--require-digest" in words
+                    assert ("--fail-fast" in words) is ("--dry-run" not in words)
+        assert "--require-digest" not in FILES["values/deploy.yml"]  # the chart's own images are not built here
+
+    @pytest.mark.parametrize(("channel", "secrets"), [("slack", ["URL"]), ("webhook", ["URL", "SECRET"])])
+    def test_a_channel_gets_its_secrets_and_no_others(self, channel: str, secrets: list[str]) -> None:
+        made = python_service("shop", images=["api"], chart="charts/shop", environments=[DEV], notify=channel)
+        wanted = [f"NOTIFY_{each}" for each in secrets]
+        assert made.surroundings.secrets == wanted
+        told = [each for each in _all_runs(made) if "pavedpath notify" in each.run]
+        assert told
+        for each in told:
+            assert {name: str(text) for name, text in each.env.items() if name != "VERSION"} == {
+                name: f"${{{{ secrets.{name} }}}}" for name in wanted
+            }
+
+    def test_docker_hub_has_names_of_two_parts(self) -> None:
+        made = Blueprint(service=Service(name="tools", owner="Acme", checks={}, images=[API]), registry=DOCKER_HUB)
+        assert made.names == {"api": "docker.io/acme/tools-api"}
+
+    def test_an_owner_with_capitals_is_written_as_registries_take_it(self) -> None:
+        made = python_service("shop", images=["api"], chart="charts/shop", environments=[DEV], owner="Acme")
+        text = made.files[".github/workflows/deploy.yml"]
+        assert "/acme/shop/api" in text
+        assert "/acme/charts" in text
+        assert "repository_owner" not in text
+        assert "/acme/charts" in render(charts(owner="Acme"))
 
     def test_the_names_of_document_004(self) -> None:
         text = FILES["helm/cd.yml"]
@@ -225,6 +295,11 @@ class TestDocuments:
         wanted = ["cd-dev", "cd-dev-atomic", "smoke-ci", "smoke-pf", "helm-lint", "helm-template-dev", "helm-up-dev"]
         wanted += ["helm-up-dev-atomic", "helm-history", "helm-rollback"]
         assert re.findall(r"^([\w-]+):", text, re.MULTILINE) == wanted
+
+
+def _all_runs(made: ServiceDelivery) -> list[Run]:
+    steps = (step for workflow in made.workflows for job in workflow.jobs.values() for step in job.steps)
+    return [each for each in steps if isinstance(each, Run)]
 
 
 def _text(expression: str) -> Any:

@@ -125,6 +125,11 @@ def test_without_a_chart_nothing_is_deployed() -> None:
         ((), {"images": ["Api"]}, "images"),
         ((), {"images": ["api", "api"]}, "images"),
         ((), {"images": [Image(name="api", context="../api")]}, "images"),
+        ((), {"images": [Image(name="api", context="api", dockerfile="../Dockerfile")]}, "images.api.dockerfile"),
+        # Without a platform nothing would be scanned, and yet be recorded as clean.
+        ((), {"images": [Image(name="api", context="api", platforms=[])]}, "images.api.platforms"),
+        ((), {"images": [Image(name="api", context="api", platforms=["linux/arm64"] * 2)]}, "images.api.platforms"),
+        ((), {"images": [Image(name="api", context="api", platforms=["linux/$(id)"])]}, "images.api.platforms"),
         ((), {"chart": "/charts/orders"}, "chart"),
         ((), {"chart": "charts/$(id)"}, "chart"),
         ((), {"checks": {}}, "checks"),
@@ -140,6 +145,9 @@ def test_without_a_chart_nothing_is_deployed() -> None:
         ((Target(environment="a/b"),), {}, "environments[0].environment"),
         ((DEV, Target(environment="p", approval=Approval.BRANCH, tags=["v*"])), {}, "environments[1].tags"),
         ((Target(environment="dev", timeout_minutes=0),), {}, "environments[0].timeout_minutes"),
+        ((Target(environment="dev", namespace="x; id"),), {}, "environments[0].namespace"),
+        ((Target(environment="dev", smoke_host_variable="X || y"),), {}, "environments[0].smoke_host_variable"),
+        ((), {"owner": "a/b"}, "owner"),
     ],
 )
 def test_bad_arguments(environments: tuple[Target, ...], more: dict[str, Any], argument: str) -> None:

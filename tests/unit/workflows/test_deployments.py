@@ -1,10 +1,12 @@
 """Environments, locks, digests and ways back: each rule with an attempt to break it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pavedpath.workflows import APPROVERS
+from pavedpath.workflows.checks import promotion_job
 from pavedpath.workflows.expressions import (
     ALWAYS,
     FAILED,
@@ -46,6 +48,7 @@ from tests.unit.workflows.examples import ANCESTRY, CHECKOUT, HISTORY, Repositor
 DEV = JobEnvironment(name="dev")
 LOCK = Concurrency(group="deploy-dev", queue=True)
 SECRET = Run(run="x", env={"K": secret("KUBECONFIG")})
+PROMOTION = promotion_job("main", ["deploy/prod"])
 PROD = EnvironmentFacts(branches=["deploy/prod"], secrets=["KUBECONFIG"])
 
 
@@ -55,6 +58,42 @@ def found(repository: Repository, what: str) -> list[str]:
 
 def on(*triggers: object, **changes: Any) -> Repository:
     return repository().with_workflow("deploy.yml", on=triggers).with_job("deploy.yml", "deploy", **changes)
+
+
+def guarded(found: Repository, job: Job | None = None) -> Repository:
+    """Return a repository with an environment that is approved by its branch, and the job that guards the branch."""
+    jobs = {**found.workflow("ci.yml").jobs, "promotion": job or PROMOTION}
+    found = found.with_workflow("ci.yml", jobs=jobs).with_job("ci.yml", "gate", needs=["test", "lint", "promotion"])
+    return found.around(environments={**found.surroundings.environments, "prod": PROD})
+
+
+class TestAnApprovalBranch:
+    @pytest.mark.parametrize(
+        "job",
+        [
+            PROMOTION,
+            replace(PROMOTION, condition=Expression("github.event_name == 'pull_request'")),
+            promotion_job("main", ["deploy/qa", "deploy/prod"]),
+        ],
+    )
+    def test_takes_only_what_is_merged(self, job: Job) -> None:
+        assert guarded(repository(), job).problems() == []
+
+    @pytest.mark.parametrize(
+        "job",
+        [
+            promotion_job("main", ["deploy/qa"]),
+            promotion_job("develop", ["deploy/prod"]),
+            replace(PROMOTION, condition=event_is("push")),
+            replace(PROMOTION, steps=[replace(each, continue_on_error=True) for each in PROMOTION.steps]),
+            # The commit of the run is a merge that GitHub made, not what the pull request brings.
+            Job(steps=[HISTORY, ANCESTRY]),
+            Job(steps=[HISTORY, Run(run="true", env={"HEAD": github("event.pull_request.head.sha")})]),
+        ],
+    )
+    def test_without_a_job_that_sees_to_it_is_a_problem(self, job: Job) -> None:
+        says = "a pull request into deploy/prod could bring what was never merged into main"
+        assert found(guarded(repository(), job), says)
 
 
 class TestAnEnvironment:
@@ -103,7 +142,7 @@ class TestAnEnvironment:
 
     def test_of_an_approval_branch_is_not_reached_from_the_default_one(self) -> None:
         prod = on(Push(branches=["main"]), environment=JobEnvironment(name="prod"))
-        prod = prod.around(environments={**prod.surroundings.environments, "prod": PROD})
+        prod = guarded(prod)
         assert found(prod, "policy takes of branches: deploy/prod")
         assert found(prod, "no trigger of the workflow ever reaches the environment prod")
         right = prod.with_workflow("deploy.yml", on=[Push(branches=["deploy/prod"])])
@@ -115,8 +154,7 @@ class TestAnEnvironment:
         assert on(Dispatch()).problems() == []
         choice = Input(description="d", type=InputType.CHOICE, options=["dev", "prod"])
         both = on(Dispatch(inputs={"to": choice}), environment=JobEnvironment(name=given("to")))
-        both = both.around(environments={**both.surroundings.environments, "prod": PROD})
-        assert both.problems() == []
+        assert guarded(both).problems() == []
 
     def test_of_a_matrix_is_each_of_them(self) -> None:
         axes = Matrix(axes={"to": ["dev", "prod"]})
@@ -147,6 +185,12 @@ class TestATag:
             [CHECKOUT],
             [HISTORY, Run(run=ANCESTRY.run, continue_on_error=True)],
             [HISTORY, Run(run=f"{ANCESTRY.run} || true")],
+            [HISTORY, Run(run=f"{ANCESTRY.run} || echo never merged")],
+            [HISTORY, Run(run=f"if {ANCESTRY.run}; then echo merged; fi")],
+            [HISTORY, Run(run=f"! {ANCESTRY.run}")],
+            [HISTORY, Run(run=f"{ANCESTRY.run} && echo merged\necho done")],
+            [HISTORY, Run(run=f'test -n "$STRICT" && {ANCESTRY.run}\necho done')],
+            [HISTORY, Run(run=f"set +e\n{ANCESTRY.run}\necho done")],
             [HISTORY, Run(run="git merge-base --is-ancestor HEAD HEAD")],
             [HISTORY, Run(run='git merge-base --is-ancestor "$GITHUB_SHA" origin/mainly')],
             [HISTORY, Run(run=ANCESTRY.run, condition=event_is("workflow_dispatch"))],
@@ -155,6 +199,17 @@ class TestATag:
     )
     def test_must_be_of_a_commit_that_was_merged(self, steps: Sequence[Step]) -> None:
         assert found(repository().with_job("deploy.yml", "merged", steps=steps), "that was never merged")
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            f"{ANCESTRY.run}\necho merged",
+            f"{ANCESTRY.run} || {{ echo never merged; exit 1; }}",
+            f"if {ANCESTRY.run}; then\n  echo merged\nelse\n  exit 1\nfi",
+        ],
+    )
+    def test_may_be_looked_at_in_any_way_that_stops(self, run: str) -> None:
+        assert repository().with_job("deploy.yml", "merged", steps=[HISTORY, Run(run=run)]).problems() == []
 
     def test_is_looked_at_in_time(self) -> None:
         unneeded = repository().with_job("deploy.yml", "deploy", needs=["build"])
@@ -288,6 +343,11 @@ class TestWhatIsDeployed:
         assert found(repository().with_step("deploy.yml", "deploy", 1, run=run, env=env), "what was built")
         env = {"TAG": output_of("build", "api")}
         assert repository().with_step("deploy.yml", "deploy", 1, run=run, env=env).problems() == []
+
+    @pytest.mark.parametrize("command", ["helm upgrade --install", "helm install", "helm -n x upgrade"])
+    def test_is_looked_at_without_atomic_too(self, command: str) -> None:
+        run = f"{command} orders . --set image.tag=latest"
+        assert found(repository().with_step("deploy.yml", "deploy", 1, run=run, env={}), "what was built")
         run = "pavedpath deploy orders --set replicas=3 --set image.repository=x"
         assert repository().with_step("deploy.yml", "deploy", 1, run=run).problems() == []
 

@@ -1,5 +1,6 @@
 """Which trigger on which ref reaches which job, environment, runner and secret."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from pavedpath.workflows import APPROVERS
 from pavedpath.workflows.expressions import IS_DEFAULT_BRANCH, Expression, event_is, result_of, secret
@@ -13,7 +14,7 @@ from pavedpath.workflows.model import (
     Surroundings,
     WorkflowRun,
 )
-from pavedpath.workflows.reach import Reach, approval_of, events, reachability, table
+from pavedpath.workflows.reach import Reach, approval_of, covers, events, reachability, table
 
 from tests.unit.workflows.examples import Repository, repository, workflow
 from tests.unit.workflows.strategies import repositories
@@ -122,3 +123,34 @@ def test_no_fork_ever_reaches_anything_in_a_right_repository(found: Repository) 
     assert {each.environment for each in reaches} >= set(found.surroundings.environments)
     assert all(isinstance(each, Reach) for each in reaches)
     assert all(events(workflow, found.surroundings) for workflow in found.workflows)
+
+
+@pytest.mark.parametrize(
+    ("policy", "pattern", "covered"),
+    [
+        ("main", "main", True),
+        ("v*", "v*.*.*", True),
+        ("v*", "v[0-9]+.[0-9]+", True),
+        ("v*.*", "v*", False),
+        ("v?", "v*", False),
+        ("v?*", "v*", False),
+        ("v?", "v?", True),
+        # A star stops at a slash: such a tag or branch would be outside of the policy.
+        ("v*", "v**", False),
+        ("v*", "v/1", False),
+        ("release/*", "release/**", False),
+        ("release/**/*", "release/**", True),
+        ("release/*", "release/*", True),
+        ("**", "anything/at/all", True),
+        ("[", "x", False),
+        ("refs/pull/*/merge", "refs/pull/1/merge", True),
+    ],
+)
+def test_a_policy_covers_a_pattern_only_if_it_takes_all_of_it(policy: str, pattern: str, covered: bool) -> None:
+    assert covers(policy, pattern) is covered
+
+
+def test_a_tag_beside_the_protected_ones_is_found() -> None:
+    slashes = repository().with_workflow("deploy.yml", on=[Push(branches=["main"], tags=["v**"])])
+    found = slashes.with_environment("dev", tags=["v**"]).problems()
+    assert [each for each in found if "whoever may write to the repository can make such a tag" in each]

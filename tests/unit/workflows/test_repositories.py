@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pavedpath.workflows.expressions import ALWAYS, Expression, github, secret
-from pavedpath.workflows.model import Concurrency, PullRequest, Push, Run, Uses
+from pavedpath.workflows.model import Concurrency, EnvironmentFacts, PullRequest, Push, Run, Uses
 from pavedpath.workflows.rendering import plain, render
 
 from tests.unit.workflows.batch import written
@@ -88,6 +88,13 @@ def step(text: object) -> Mutation:
     return in_check(steps=[Run(run="x", env={"X": text})])  # pyright: ignore[reportArgumentType]  # a text or an expression
 
 
+def without_promotion(found: Repository) -> Repository:
+    prod = EnvironmentFacts(branches=["deploy/prod"], secrets=["KUBECONFIG"])
+    jobs = {name: job for name, job in found.workflow("ci.yml").jobs.items() if name != "promotion"}
+    kept = found.with_workflow("ci.yml", jobs=jobs).with_job("ci.yml", "gate", needs=[*jobs])
+    return kept.around(environments={**found.surroundings.environments, "prod": prod})
+
+
 MUTATIONS: dict[str, tuple[Mutation, str]] = {
     "secret": (step(secret("TOKNE")), "did you mean TOKEN?"),
     "actor": (step(secret("GITHUB_ACTOR")), "write github.actor"),
@@ -142,6 +149,7 @@ MUTATIONS: dict[str, tuple[Mutation, str]] = {
         lambda it: it.with_step(deployment(it), "deploy", -1, condition=Expression("failure()")),
         "go back too far",
     ),
+    "promotion": (without_promotion, "could bring what was never merged into main"),
     "file": (lambda it: it.plus(it.workflows[0]), "2 workflows have this file"),
     "token": (step(Expression("github.token")), "which may do nothing"),
     "control": (lambda it: it.with_workflow("ci.yml", why="\x07"), "U+0007"),

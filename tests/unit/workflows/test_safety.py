@@ -1,9 +1,13 @@
 """Strangers, injections, stored keys and tokens that start nothing: each rule with an attempt to break it."""
 
+from dataclasses import replace
+
 import pytest
 from pavedpath.workflows.expressions import OF_THIS_REPOSITORY, Expression, event_is, output_of_step, secret
 from pavedpath.workflows.model import (
     Access,
+    Dispatch,
+    Job,
     JobEnvironment,
     Matrix,
     PullRequest,
@@ -17,7 +21,7 @@ from pavedpath.workflows.model import (
     WorkflowRun,
 )
 
-from tests.unit.workflows.examples import CHECKOUT, Repository, repository
+from tests.unit.workflows.examples import CHECKOUT, Repository, repository, workflow
 
 NOTIFY = Run(run="x", env={"URL": secret("NOTIFY_URL")})
 SHELL = Run(run="x")
@@ -96,6 +100,60 @@ class TestCodeOfAStranger:
         checkout = Uses(action="actions/checkout", inputs={"persist-credentials": False, where: head})
         started = checked(checkout).with_workflow("ci.yml", on=[PullRequest(), WorkflowRun(workflows=["deploy"])])
         assert found(started, "would run a stranger's code")
+
+
+DOWNLOAD = Uses(
+    action="actions/download-artifact", inputs={"run-id": Expression("github.event.workflow_run.id"), "path": "x"}
+)
+
+
+class TestFilesOfAStranger:
+    """What a run of a pull request leaves is made by the request's code."""
+
+    def after(self, step: Step, watched: str = "ci", **changes: object) -> Repository:
+        started = WorkflowRun(workflows=[watched], branches=["main"])
+        return (
+            repository()
+            .plus(workflow("after.yml", [started, Dispatch()], {"take": Job(steps=[SHELL])}))
+            .with_job("after.yml", "take", steps=[step], **changes)
+        )
+
+    @pytest.mark.parametrize(
+        ("step", "condition"),
+        [
+            (DOWNLOAD, None),
+            (Run(run='gh run download "$RUN"'), None),
+            (Run(run='gh api \\\n  "repos/x/y/actions/runs/$RUN/artifacts"'), None),
+            # A stranger may call a branch main, and the run of a pull request may succeed.
+            (DOWNLOAD, Expression("github.event.workflow_run.head_branch == 'main'")),
+            (DOWNLOAD, Expression("github.event.workflow_run.conclusion == 'success'")),
+            (DOWNLOAD, Expression("github.event.workflow_run.event == 'pull_request'")),
+        ],
+    )
+    def test_are_not_taken_where_there_are_secrets(self, step: Step, condition: Expression | None) -> None:
+        says = "it takes what a run of ci left, which a stranger's pull request can start"
+        assert found(self.after(step, condition=condition), says)
+        assert found(self.after(replace(step, condition=condition)), says)
+
+    @pytest.mark.parametrize(
+        "condition",
+        [
+            "github.event.workflow_run.event == 'push'",
+            "github.event.workflow_run.event != 'pull_request'",
+            "github.event.workflow_run.head_repository.full_name == github.repository",
+            "!github.event.workflow_run.head_repository.fork",
+            "github.event_name == 'workflow_dispatch'",
+        ],
+    )
+    def test_of_others_are(self, condition: str) -> None:
+        assert found(self.after(DOWNLOAD, condition=Expression(condition)), "it takes what") == []
+
+    def test_of_a_workflow_without_pull_requests_are(self) -> None:
+        assert found(self.after(DOWNLOAD, "deploy"), "it takes what") == []
+
+    def test_of_its_own_run_are(self) -> None:
+        own = Uses(action="actions/download-artifact", inputs={"path": "x"})
+        assert found(self.after(own), "it takes what") == []
 
 
 class TestAScript:

@@ -50,7 +50,11 @@ class ChartStore(StrEnum):
 
 
 def charts(
-    *, folder: str = "charts", stores: Sequence[ChartStore] = (ChartStore.OCI,), increment: bool = True
+    *,
+    folder: str = "charts",
+    stores: Sequence[ChartStore] = (ChartStore.OCI,),
+    increment: bool = True,
+    owner: str = "",
 ) -> Workflow:
     """Return charts.yml: every pull request lints the changed charts, the default branch pushes them.
 
@@ -58,6 +62,7 @@ def charts(
         folder: of the charts.
         stores: where they go.
         increment: whether a changed chart must have a higher version.
+        owner: organisation, in any case. Default: `github.repository_owner`, which must then be in lower case.
     """
     on_main = steps.all_of(github("ref").equals("refs/heads/main"), output_of("changed", "charts").differs("[]"))
     museum = ChartStore.CHARTMUSEUM in stores
@@ -81,7 +86,7 @@ def charts(
                     run='pavedpath chart package "$CHART" --out "$RUNNER_TEMP/charts"',
                     outputs=("package", "name", "version", "digest"),
                 ),
-                *(_push(store) for store in stores),
+                *(_push(store, owner) for store in stores),
             ],
         ),
     }
@@ -132,12 +137,11 @@ def _dependencies() -> Step:
     )
 
 
-def _push(store: ChartStore) -> Run:
-    registry = f"oci://{variable('IMAGE_REGISTRY', 'ghcr.io')}/{github('repository_owner')}/charts"
+def _push(store: ChartStore, owner: str) -> Run:
     env: dict[str, Text] = {"PACKAGE": output_of_step("package", "package")}
     if store is ChartStore.OCI:
         env |= {
-            "CHART_REGISTRY_URL": registry,
+            "CHART_REGISTRY_URL": steps.chart_store(owner),
             "CHART_REGISTRY_USER": github("actor"),
             "CHART_REGISTRY_PASSWORD": secret("GITHUB_TOKEN"),
         }

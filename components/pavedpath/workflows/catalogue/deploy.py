@@ -49,7 +49,8 @@ from pavedpath.workflows.service import Target
 HISTORY = 10
 """Revisions that Helm keeps: document 004."""
 
-CHARTS = "charts"
+FAIL_FAST = "60s"
+"""How long an image may not be pulled: it is a digest that is in the registry, so that more waiting brings nothing."""
 
 _REGISTRY = "oci://"
 
@@ -247,7 +248,7 @@ def _main(blueprint: Blueprint, file: str) -> Workflow:
         made |= images.published(blueprint, list(checks))
         before.append("publish")
     if local:
-        made["chart"] = chart_push(service.chart, on_main)
+        made["chart"] = chart_push(service.chart, on_main, service.owner)
         before.append("chart")
     made |= chain(blueprint, blueprint.chained, before, dict(blueprint.built), "")
     if not service.images:
@@ -298,9 +299,8 @@ def _approval(environment: str, needs: Sequence[str]) -> Job:
     )
 
 
-def chart_push(folder: str, condition: Expression | None = None) -> Job:
+def chart_push(folder: str, condition: Expression | None = None, owner: str = "") -> Job:
     """Return the job that pushes a chart to the registry of the images; a version that is there stays as it is."""
-    registry = f"oci://{variable('IMAGE_REGISTRY', 'ghcr.io')}/{github('repository_owner')}/{CHARTS}"
     return Job(
         name="chart",
         condition=condition,
@@ -312,7 +312,7 @@ def chart_push(folder: str, condition: Expression | None = None) -> Job:
             Run(
                 name="Pack and push",
                 env={
-                    "CHART_REGISTRY_URL": registry,
+                    "CHART_REGISTRY_URL": steps.chart_store(owner),
                     "CHART_REGISTRY_USER": github("actor"),
                     "CHART_REGISTRY_PASSWORD": Expression("secrets.GITHUB_TOKEN"),
                 },
@@ -412,7 +412,8 @@ def _deploy(blueprint: Blueprint, target: Target, digests: Mapping[str, Text], *
             f"--history {HISTORY}",
             *(f'--image "{name}=${steps.variable_of("IMAGE", name)}"' for name in digests),
             *(f'--set "{key}=${steps.variable_of("SET", key)}"' for key in blueprint.settings),
-            "--dry-run" if dry_run else "",
+            "--require-digest" if digests else "",
+            "--dry-run" if dry_run else f"--fail-fast {FAIL_FAST}",
         ),
     )
 

@@ -1,9 +1,11 @@
 """Images: built for pull requests, built and pushed for the default branch; scanned before anything names them.
 
 A push has no tag: what is in the registry then is a digest that nobody deploys. `published` gives it names, once the
-checks of its commit passed and its scan is clean, and `pavedpath image promote` refuses to without that evidence.
+checks of its commit passed and its scans are clean, and `pavedpath image promote` refuses to without that evidence.
+A digest is of an index, and its evidence covers every image in it: each platform is scanned by itself.
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,8 +41,7 @@ def checked(blueprint: Blueprint, conditions: Mapping[str, Expression] | None = 
                 steps.command(),
                 *_builder(),
                 _build(image, {"push": False}),
-                _loaded(image),
-                *scan(image.name, f"{image.name}:scan", blueprint.exceptions),
+                *(step for platform in image.platforms for step in _loaded(blueprint, image, platform)),
             ],
         )
         for image in blueprint.service.images
@@ -158,23 +159,36 @@ def ran_tag(environment: str) -> str:
     return f"sha-${{COMMIT:0:12}}-{environment}"
 
 
-def scan(name: str, reference: str, exceptions: str) -> list[Step]:
-    """Return the steps that scan an image and fail on severe findings; the report is <name>.json in RUNNER_TEMP."""
+def _scan(blueprint: Blueprint, image: Image, platform: str, reference: Text, *, local: bool = False) -> list[Step]:
+    """Return the steps that scan one platform of an image, and fail on severe findings or a report of another image."""
+    gate = [
+        f'pavedpath scan gate "$RUNNER_TEMP/{_report(image, platform)}"',
+        '--image "$IMAGE"',
+        f"--severity {SEVERITIES}",
+        f"--exceptions {shlex.quote(blueprint.exceptions)}" if blueprint.exceptions else "",
+    ]
     return [
         Uses(
-            name="Scan",
+            name=f"Scan {platform}",
             action="aquasecurity/trivy-action",
-            inputs={"image-ref": reference, "format": "json", "output": f"{runner('temp')}/{name}.json"},
+            inputs={
+                "image-ref": str(reference),
+                "format": "json",
+                "output": f"{runner('temp')}/{_report(image, platform)}",
+            },
+            # The action has no input for it; of an index trivy takes linux/amd64 unless told otherwise.
+            env={} if local else {"TRIVY_PLATFORM": platform},
         ),
-        Run(
-            name="Refuse severe findings",
-            run=steps.joined(
-                f'pavedpath scan gate "$RUNNER_TEMP/{name}.json"',
-                f"--severity {SEVERITIES}",
-                f"--exceptions {shlex.quote(exceptions)}" if exceptions else "",
-            ),
-        ),
+        Run(name=f"Refuse severe findings of {platform}", env={"IMAGE": reference}, run=steps.joined(*gate)),
     ]
+
+
+def _report(image: Image, platform: str) -> str:
+    return f"{image.name}-{_slug(platform)}.json"
+
+
+def _slug(platform: str) -> str:
+    return re.sub(r"[^a-z0-9]", "-", platform)
 
 
 def _pushed(blueprint: Blueprint, image: Image) -> list[Step]:
@@ -191,11 +205,14 @@ def _pushed(blueprint: Blueprint, image: Image) -> list[Step]:
             run='printf \'%s\\n\' "image=$IMAGE@$DIGEST" "digest=$DIGEST" >> "$GITHUB_OUTPUT"',
             outputs=("image", "digest"),
         ),
-        *scan(image.name, str(made), blueprint.exceptions),
+        *(step for platform in image.platforms for step in _scan(blueprint, image, platform, made)),
         Run(
             name="Record that it is clean",
             env={"IMAGE": made},
-            run=f'pavedpath image record "$IMAGE" --kind scanned --report "$RUNNER_TEMP/{image.name}.json"',
+            run="\n".join(
+                f'pavedpath image record "$IMAGE" --kind scanned --report "$RUNNER_TEMP/{_report(image, platform)}"'
+                for platform in image.platforms
+            ),
             permissions={Scope.PACKAGES: Access.WRITE},
         ),
     ]
@@ -237,15 +254,19 @@ def _build(image: Image, output: Mapping[str, str | bool]) -> Uses:
     )
 
 
-def _loaded(image: Image) -> Uses:
-    built = _build(image, {"load": True, "tags": f"{image.name}:scan"})
+def _loaded(blueprint: Blueprint, image: Image, platform: str) -> list[Step]:
+    tag = f"{image.name}:scan-{_slug(platform)}"
+    built = _build(image, {"load": True, "tags": tag})
     kept = {key: value for key, value in built.inputs.items() if key != "cache-to"}
-    return Uses(
-        name="Load it for the scan",
-        why="A builder keeps an image of several platforms where no scanner finds it.",
+    load = Uses(
+        name=f"Load {platform} for the scan",
+        why="A builder keeps an image of several platforms where no scanner finds it."
+        if platform == image.platforms[0]
+        else "",
         action=built.action,
-        inputs={**kept, "platforms": image.platforms[0]},
+        inputs={**kept, "platforms": platform},
     )
+    return [load, *_scan(blueprint, image, platform, tag, local=True)]
 
 
 def _builder() -> list[Step]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NotRequired, TypedDict, Unpack
 
-from pavedpath.errors import InvalidArgumentsError, Problem
-from pavedpath.names import ENVIRONMENT
+from pavedpath.names import ENVIRONMENT, NAMESPACE, ORGANIZATION, SECRET
 from pavedpath.plans import Approval, Feature, Plan, Visibility, Wanted, unavailable
+from pavedpath.problem import Problem, refuse
 from pavedpath.workflows.catalogue import steps
 from pavedpath.workflows.catalogue.blueprint import Blueprint
 from pavedpath.workflows.catalogue.ci import ci
@@ -27,6 +27,8 @@ from pavedpath.workflows.service import Image, Service, Target
 # Source: Helm, "helm install": a release's name is a DNS label of up to 53 characters.
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,51}[a-z0-9])?")
 _FOLDER = re.compile(r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))[\w./+@-]+")
+# Source: OCI image index, "platform": operating system, architecture and perhaps its variant.
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?")
 _JOB = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 _MADE = frozenset({"changes", "validate_dbt_project", "chart", "secrets", "promotion", "publish", "release", GATE})
 """Jobs that the pipelines have besides the checks."""
@@ -110,7 +112,8 @@ class PythonServiceOptions(TypedDict, total=False):
     scan_exceptions: str
     """File of the scan's findings that are lived with, each until a day. Default: none."""
     notify: str
-    """Channel that hears of deployments (slack, webhook), to the address in the secret NOTIFY_URL. Default: none."""
+    """Channel that hears of deployments (slack, webhook), at the address in the secret NOTIFY_URL; a webhook knows the
+    sender by the key in NOTIFY_SECRET. Default: none."""
     plan: Plan
     """The organisation's plan, to refuse approvals that it has not. Default: not checked."""
 
@@ -135,16 +138,15 @@ def python_service(
 
     What the repository and its environments must offer beyond the returned rules: in each environment the variables
     AWS_DEPLOY_ROLE, AWS_REGION and INGRESS_HOST and the secret KUBECONFIG_<NAME>; IMAGE_REGISTRY, a variable of the
-    repository or the organisation, if images do not go to GitHub's registry; NOTIFY_URL with notify.
+    repository or the organisation, if images do not go to GitHub's registry; with notify the secret NOTIFY_URL, and for
+    a webhook NOTIFY_SECRET.
 
     Raises:
         InvalidArgumentsError: with every offender: what cannot be a service, and what `checking.problems` finds in
             the workflows that were made.
     """
     service = _service(name, images, environments, chart, options)
-    wrong = [*_problems(service, options), *_unavailable(environments, options.get("plan"))]
-    if wrong:
-        raise InvalidArgumentsError("python_service", name, wrong)
+    refuse("python_service", name, [*_problems(service, options), *_unavailable(environments, options.get("plan"))])
     blueprint = Blueprint(
         service=service,
         requirements=_requirements(options),
@@ -155,9 +157,7 @@ def python_service(
     )
     made = _workflows(blueprint, options)
     surroundings = _surroundings(blueprint, merge_queue=options.get("merge_queue", False))
-    wrong = problems(made, surroundings)
-    if wrong:
-        raise InvalidArgumentsError("python_service", name, wrong)
+    refuse("python_service", name, problems(made, surroundings))
     files = {workflow.path: render(workflow) for workflow in made}
     if service.chart:
         files[MAKEFILE] = delivery_mk(blueprint)
@@ -237,6 +237,8 @@ def _by_branch(service: Service) -> list[Target]:
 def _problems(service: Service, options: PythonServiceOptions) -> Iterator[Problem]:
     if not _NAME.fullmatch(service.name):
         yield Problem("name", service.name, "Helm and Kubernetes refuse it", "use a-z, 0-9 and -, up to 53")
+    if service.owner:
+        yield from ORGANIZATION.check("owner", service.owner)
     yield from _check_problems(service, options)
     yield from _image_problems(service)
     paths = {
@@ -283,10 +285,17 @@ def _image_problems(service: Service) -> Iterator[Problem]:
         if image.name in seen:
             yield Problem("images", image.name, "it is named twice", "name it once")
         seen.add(image.name)
+        at = f"images.{image.name}"
         if not _FOLDER.fullmatch(image.context):
             yield Problem(
                 "images", image.context, "it is no folder of a repository", "give a path such as services/api"
             )
+        if not _FOLDER.fullmatch(image.dockerfile):
+            yield Problem(f"{at}.dockerfile", image.dockerfile, "it is no path in the context", "give one")
+        wrong = [each for each in image.platforms if not _PLATFORM.fullmatch(each)]
+        if wrong or not image.platforms or len(set(image.platforms)) < len(image.platforms):
+            why = "an image is built and scanned for each platform once"
+            yield Problem(f"{at}.platforms", list(image.platforms), why, "name each once, such as linux/arm64")
 
 
 def _target_problems(targets: Sequence[Target]) -> Iterator[Problem]:
@@ -304,6 +313,9 @@ def _target_problems(targets: Sequence[Target]) -> Iterator[Problem]:
         if apart and target.tags:
             why = "a tag would go past the approval"
             yield Problem(f"{at}.tags", list(target.tags), why, "leave tags out, or choose another approval")
+        if target.namespace:
+            yield from NAMESPACE.check(f"{at}.namespace", target.namespace)
+        yield from SECRET.check(f"{at}.smoke_host_variable", target.smoke_host_variable)
         if target.timeout_minutes < 1:
             yield Problem(f"{at}.timeout_minutes", target.timeout_minutes, "nothing is ready so soon", "give minutes")
 
@@ -334,7 +346,7 @@ def _surroundings(blueprint: Blueprint, *, merge_queue: bool) -> Surroundings:
     return Surroundings(
         default_branch=blueprint.default_branch,
         secrets=[
-            *(["NOTIFY_URL"] if blueprint.notify else []),
+            *steps.notify_secrets(blueprint.notify),
             *(["SECRET_GH_TOKEN"] if blueprint.dbt_private else []),
         ],
         variables=["PROFILES_YML_BASE64"] if service.dbt else [],

@@ -60,6 +60,8 @@ class Registry:
     user: Text
     password: Text
     """An expression of a secret."""
+    nested: bool = True
+    """Whether a name may have more parts than the owner and one; without it the service and the image are one part."""
 
     def login(self, *, write: bool = True) -> Uses:
         """Log in, for the builder and for `pavedpath image`; `write` if the job pushes."""
@@ -76,7 +78,13 @@ GITHUB_REGISTRY = Registry(
 )
 """GitHub's own, or the one that the variable IMAGE_REGISTRY names."""
 
-DOCKER_HUB = Registry(host="docker.io", user=secret("DOCKER_HUB_USERNAME"), password=secret("DOCKER_HUB_PASSWORD"))
+DOCKER_HUB = Registry(
+    host="docker.io",
+    user=secret("DOCKER_HUB_USERNAME"),
+    password=secret("DOCKER_HUB_PASSWORD"),
+    # Source: Docker, "Create repositories": NAMESPACE/REPOSITORY, and nothing below.
+    nested=False,
+)
 
 
 def cloud_access(environment: str) -> Uses:
@@ -132,7 +140,7 @@ def upload(name: str, path: Text, *, condition: Expression | None = None, days: 
 
 
 def notify(channel: str, event: str, *, app: str, environment: str, commit: Text, condition: Expression) -> Run:
-    """Tell a channel what became of a deployment; the address is the secret NOTIFY_URL. It never fails the job.
+    """Tell a channel what became of a deployment; it never fails the job. Its secrets are `notify_secrets`.
 
     What is deployed is called by its tag, and without one by its commit.
     """
@@ -141,7 +149,7 @@ def notify(channel: str, event: str, *, app: str, environment: str, commit: Text
     return Run(
         name=f"Notify: {event}",
         condition=condition,
-        env={"NOTIFY_URL": secret("NOTIFY_URL"), "VERSION": version},
+        env={**{name: secret(name) for name in notify_secrets(channel)}, "VERSION": version},
         run=joined(
             f"pavedpath notify --channel {channel} --event {event}",
             f"--app {app} --environment {environment}",
@@ -150,9 +158,24 @@ def notify(channel: str, event: str, *, app: str, environment: str, commit: Text
     )
 
 
+def notify_secrets(channel: str) -> list[str]:
+    """Return the secrets that a channel needs: its address and, of a webhook, the key by which it knows the sender."""
+    return ["NOTIFY_URL", *(["NOTIFY_SECRET"] if channel == "webhook" else [])] if channel else []
+
+
 def image_name(registry: Registry, owner: str, service: str, image: str) -> str:
     """Return an image's name without a tag; `owner` is empty for the repository's."""
-    return f"{registry.host}/{owner.lower() or github('repository_owner')}/{service}/{image}"
+    return f"{registry.host}/{owner_name(owner)}/{service}{'/' if registry.nested else '-'}{image}"
+
+
+def owner_name(owner: str) -> Text:
+    """Return how a registry writes an owner, in lower case; `owner` is empty for the repository's, written as it is."""
+    return owner.lower() or github("repository_owner")
+
+
+def chart_store(owner: str) -> Text:
+    """Return the address below which charts are kept beside the images."""
+    return f"oci://{variable('IMAGE_REGISTRY', 'ghcr.io')}/{owner_name(owner)}/charts"
 
 
 def variable_of(prefix: str, name: str) -> str:
