@@ -1,13 +1,16 @@
 """Charts for real: ct on a repository, Helm's packages, an OCI registry and the chart repository."""
 
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +209,25 @@ def test_a_local_dependency_is_packed_with_it_reproducibly(checkout: Checkout) -
         os.utime(library / "Chart.yaml", (moment, moment))
         digests.add(checkout.json("package", f"charts/{NAME}", "--out", "dist")["digest"])
     assert len(digests) == 1
+
+
+def test_a_dependency_comes_from_a_repository_that_helm_was_not_told_of(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "Chart.yaml").write_text("apiVersion: v2\nname: base\nversion: 1.0.0\n")
+    checkout.run("helm", "package", str(tmp_path / "base"), "--destination", str(tmp_path / "served"))
+    checkout.run("helm", "repo", "index", str(tmp_path / "served"))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        chart = checkout.root / "charts" / NAME
+        with (chart / "Chart.yaml").open("a") as text:
+            text.write(f"dependencies:\n  - {{name: base, version: 1.0.0, repository: '{place}'}}\n")
+        first = checkout.json("package", f"charts/{NAME}", "--out", "dist")
+        assert (chart / "Chart.lock").exists()
+        (chart / "charts" / "base-1.0.0.tgz").unlink()
+        assert checkout.json("package", f"charts/{NAME}", "--out", "dist")["digest"] == first["digest"]
+        server.shutdown()
 
 
 def test_a_login_that_is_refused_is_told_without_the_password(checkout: Checkout) -> None:

@@ -97,12 +97,10 @@ def normalise(content: bytes, local_parts: frozenset[str] = frozenset(), when: i
     return out.getvalue()
 
 
-def local_parts(metadata: Properties) -> frozenset[str]:
-    """Return the file names of the archives that Helm packs from folders for a Chart.yaml's dependencies. Pure."""
-    parts = [
-        each for each in objects(metadata.get("dependencies")) if str(each.get("repository")).startswith("file://")
-    ]
-    return frozenset(f"{each.get('name')}-{each.get('version')}.tgz" for each in parts)
+def local_charts(metadata: Properties, folder: Path) -> list[Path]:
+    """Return the folders from which Helm packs dependencies of the Chart.yaml in a folder."""
+    places = [str(each.get("repository", "")) for each in objects(metadata.get("dependencies"))]
+    return [(folder / place.removeprefix("file://")).resolve() for place in places if place.startswith("file://")]
 
 
 def _metadata(content: bytes) -> Properties:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pavedpath_delivery.chart.archive import local_charts
 from pavedpath_delivery.kit import programs
-from pavedpath_delivery.kit.documents import fields, objects
+from pavedpath_delivery.kit.documents import fields
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
 if TYPE_CHECKING:
@@ -140,21 +141,16 @@ def _read_charts(directories: Sequence[Path], root: Path) -> dict[str, set[str]]
         if name in charts:
             continue
         try:
-            parts = _local_parts(folder)
+            metadata = fields(yaml.safe_load((folder / "Chart.yaml").read_text(encoding="utf-8")))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             problems.append(f"{name}/Chart.yaml cannot be read: {_first_line(error)}")
             continue
+        parts = local_charts(metadata, folder)
         charts[name] = {part.relative_to(root).as_posix() for part in parts if part.is_relative_to(root)}
         waiting += parts
     if problems:
         raise DeliveryError("\n".join([*sorted(problems), "Fix: mend these charts."]), Exit.USAGE)
     return charts
-
-
-def _local_parts(folder: Path) -> list[Path]:
-    document = fields(yaml.safe_load((folder / "Chart.yaml").read_text(encoding="utf-8")))
-    places = [str(each.get("repository", "")) for each in objects(document.get("dependencies"))]
-    return [(folder / place.removeprefix("file://")).resolve() for place in places if place.startswith("file://")]
 
 
 def _first_line(error: Exception) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pavedpath_delivery.chart.archive import Archive, identity, local_parts, normalise, read
+from pavedpath_delivery.chart.archive import Archive, identity, local_charts, normalise, read
 from pavedpath_delivery.kit import programs
-from pavedpath_delivery.kit.documents import Properties, fields
+from pavedpath_delivery.kit.documents import Properties, fields, objects
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
 if TYPE_CHECKING:
@@ -60,12 +60,18 @@ def package(chart: Path, out: Path, environ: Mapping[str, str] = os.environ) -> 
     if not when.isdecimal():
         raise DeliveryError(f"SOURCE_DATE_EPOCH is {when!r}, and must be seconds since 1970.", Exit.USAGE)
     helm = programs.find("helm", "pack charts")
-    if metadata.get("dependencies"):
-        _helm([helm, "dependency", "build", str(chart)], f"fetch the dependencies of {chart}")
-    with tempfile.TemporaryDirectory(prefix="pavedpath-package-") as scratch:
-        _helm([helm, "package", str(chart), "--destination", scratch], f"pack {chart}")
-        packed = Path(scratch) / f"{name}-{version}.tgz"
-        packed.write_bytes(normalise(packed.read_bytes(), local_parts(metadata), int(when)))
+    with tempfile.TemporaryDirectory(prefix="pavedpath-package-") as folder:
+        scratch = Path(folder)
+        if metadata.get("dependencies"):
+            known = _repositories(helm, _charts_from(metadata), scratch)
+            _helm([helm, "dependency", "build", str(chart)], f"fetch the dependencies of {chart}", known)
+        _helm([helm, "package", str(chart), "--destination", folder], f"pack {chart}")
+        packed = scratch / f"{name}-{version}.tgz"
+        # By their own versions, as Helm names them: the dependency may give a range.
+        parts = frozenset(
+            "{}-{}.tgz".format(*identity(_metadata(part), str(part))) for part in local_charts(metadata, chart)
+        )
+        packed.write_bytes(normalise(packed.read_bytes(), parts, int(when)))
         archive = read(packed)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -87,7 +93,36 @@ def _metadata(chart: Path) -> Properties:
         ) from None
 
 
-def _helm(argv: Sequence[str], what: str) -> None:
-    done = programs.call(argv, timeout=_SECONDS)
+def _charts_from(metadata: Properties) -> list[str]:
+    """Return the addresses of the repositories that dependencies come from, but for OCI registries."""
+    places = (str(each.get("repository", "")).rstrip("/") for each in objects(metadata.get("dependencies")))
+    return list(dict.fromkeys(place for place in places if place.startswith(("https://", "http://"))))
+
+
+def _repositories(helm: str, places: Sequence[str], scratch: Path) -> Mapping[str, str]:
+    """Return the variables with which Helm knows repositories, besides those that it knows.
+
+    With a Chart.lock it takes from none that was not added before (`helm repo add`), as on a new runner none was.
+    """
+    if not places:
+        return {}
+    usual = Path(_helm([helm, "env", "HELM_REPOSITORY_CONFIG"], "say where its repositories are").strip())
+    try:
+        listed = objects(fields(yaml.safe_load(usual.read_text(encoding="utf-8"))).get("repositories"))
+    except FileNotFoundError:
+        listed = []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DeliveryError(f"Helm's {usual} cannot be read ({type(error).__name__}).", Exit.USAGE) from None
+    there = {str(each.get("url", "")).rstrip("/") for each in listed}
+    added = [{"name": f"pavedpath-{n}", "url": place} for n, place in enumerate(places) if place not in there]
+    file = scratch / "repositories.yaml"
+    file.touch(mode=0o600)  # what is listed may have passwords
+    file.write_text(yaml.safe_dump({"repositories": [*map(dict, listed), *added]}), encoding="utf-8")
+    return {"HELM_REPOSITORY_CONFIG": str(file), "HELM_REPOSITORY_CACHE": str(scratch / "cache")}
+
+
+def _helm(argv: Sequence[str], what: str, variables: Mapping[str, str] | None = None) -> str:
+    done = programs.call(argv, environ={**os.environ, **(variables or {})}, timeout=_SECONDS)
     if done.code:
         raise DeliveryError(f"helm cannot {what}: {done.stderr.strip().removeprefix('Error: ')}")
+    return done.stdout

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pavedpath_delivery.chart.archive import Archive
+from pavedpath_delivery.images.references import denies_missing
 from pavedpath_delivery.kit import programs
+from pavedpath_delivery.kit.addresses import is_loopback
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
 if TYPE_CHECKING:
@@ -159,7 +161,7 @@ def connect(to: str, login: Login | None, *, plain_http: bool = False) -> Genera
             f" belongs into {USER[0]} and {PASSWORD}.",
             Exit.USAGE,
         )
-    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    local = is_loopback(parts.hostname)
     if parts.scheme == "http" and not (local or plain_http):
         raise DeliveryError(
             f"--to {to}: the password would be readable on the way. Fix: use https://, or say --plain-http if the way"
@@ -219,9 +221,7 @@ class _Registry:
     def _says_absent(self, text: str) -> bool:
         if re.search(r"not found|manifest unknown|name unknown", text, re.IGNORECASE):
             return True
-        # GitHub denies that it has no such package. There, who may push may also read: an existing one would be shown.
-        at_github = self._host == "ghcr.io" or self._host.startswith("containers.")
-        return at_github and re.search(r"\b403\b|denied", text, re.IGNORECASE) is not None
+        return denies_missing(self._host) and re.search(r"\b403\b|denied", text, re.IGNORECASE) is not None
 
     def push(self, archive: Archive) -> None:
         """Push it."""

@@ -96,18 +96,20 @@ def _all(
         for path in files:
             yield from read(path)
     if repositories:
-        import httpx
-
         from pavedpath_delivery.dora.github import Repository
-        from pavedpath_delivery.kit.github import connect
+        from pavedpath_delivery.kit.github import connect, told
 
         api = connect(os.environ)
-        for name in repositories:
-            try:
-                repository = Repository(api, name, environment, rollback_workflow, incident_label)
-                yield from repository.records(window)
-            except httpx.HTTPError as error:
-                raise DeliveryError(f"GitHub cannot be asked for {name}: {error}") from None
+        with told():
+            # Lists of what is not there are empty, and nothing deployed is a figure, too.
+            if unknown := [name for name in repositories if api.get(f"repos/{name}") is None]:
+                raise DeliveryError(
+                    f"GitHub has no {', '.join(unknown)}, or the token does not see it. Fix: check --repository and the"
+                    " access of GITHUB_TOKEN.",
+                    Exit.USAGE,
+                )
+            for name in repositories:
+                yield from Repository(api, name, environment, rollback_workflow, incident_label).records(window)
     if releases:
         from pavedpath_delivery.dora.helm import history
 

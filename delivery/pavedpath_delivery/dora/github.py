@@ -82,15 +82,17 @@ class Repository:
             base = each.commit
             yield known
 
-    def _changes(self, base: str, head: str) -> tuple[Change, ...]:
+    def _changes(self, base: str, head: str) -> tuple[Change, ...] | None:
         if base == head:
             return ()
         if base:
-            between = self.api.stream(f"repos/{self.name}/compare/{base}...{head}", "commits")
-            return tuple(map(_change, between))
+            path = f"repos/{self.name}/compare/{base}...{head}"
+            between = tuple(map(_change, self.api.stream(path, "commits")))
+            # A list of what is not there is empty: a commit that a forced push has removed cannot be compared.
+            return between if between or self.api.get(path, per_page="1") is not None else None
         # Nothing ran before: all of the history would come; the deployment's own commit speaks for it.
         document = self.api.get(f"repos/{self.name}/commits/{head}")
-        return (_change(fields(document)),) if document else ()
+        return (_change(fields(document)),) if document else None
 
     def _incidents(self) -> Iterator[Incident]:
         if not self.incident_label:

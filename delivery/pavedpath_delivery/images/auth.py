@@ -55,6 +55,8 @@ class RegistryAuth(httpx.Auth):
         if scheme == "bearer":
             answer = yield self._token_request(asked)
             answer.read()
+            if answer.status_code == 403:  # it is the answer to the request, too
+                return
             self._headers[writes] = f"Bearer {self._token(answer)}"
         elif scheme == "basic" and (basic := self._credentials().basic):
             self._headers[writes] = basic

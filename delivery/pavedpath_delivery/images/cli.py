@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pavedpath_delivery.images.kinds import Kind
+from pavedpath_delivery.kit.actions import Actions
 from pavedpath_delivery.kit.command import DryRun, Format, Output, run
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
@@ -38,7 +39,7 @@ def tags(  # noqa: PLR0913, PLR0917  # the command's options
     ] = False,
     repository: Annotated[str, typer.Option(envvar="GITHUB_REPOSITORY", help="OWNER/NAME.")] = "",
     head_repository: Annotated[str, typer.Option(help="OWNER/NAME of the pull request's branch.")] = "",
-    cwd: Annotated[Path, typer.Option(help="A folder of the checkout.", file_okay=False)] = _HERE,
+    cwd: Annotated[Path, typer.Option(help="A folder of the checkout.", file_okay=False, exists=True)] = _HERE,
     output: Format = Output.TEXT,
 ) -> None:
     """Say which tags a push gives its images, and whether they are pushed at all."""
@@ -72,7 +73,7 @@ def record(
         reference = _by_digest(image)
         clock = SystemClock()
         digest = digest_of(report.read_bytes()) if report else ""
-        statement = room.Evidence(kind, reference.digest, digest, url or _run_url(), commit, clock.now())
+        statement = room.Evidence(kind, reference.digest, digest, url or Actions.current().run_url, commit, clock.now())
         with Registries(os.environ, clock) as registries:
             return room.record(registries.open(reference.name), reference, statement, dry_run=dry_run)
 
@@ -163,11 +164,3 @@ def _targets(texts: list[str]) -> "tuple[Reference, ...]":
     if problems:
         raise DeliveryError("\n".join(problems), Exit.USAGE)
     return tuple(found.values())
-
-
-def _run_url() -> str:
-    """Return the address of the run that this job belongs to; empty outside of Actions."""
-    server, repository, number = (
-        os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
-    )
-    return f"{server}/{repository}/actions/runs/{number}" if server and repository and number else ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pavedpath_delivery.images.references import DIGEST
 from pavedpath_delivery.kit.documents import Properties, fields, objects
 from pavedpath_delivery.kit.errors import DeliveryError
 
@@ -47,9 +48,10 @@ class Descriptor:
             DeliveryError: it is no descriptor.
         """
         digest, size, kind = document.get("digest"), document.get("size"), document.get("mediaType")
-        if not isinstance(digest, str) or not isinstance(size, int) or not isinstance(kind, str):
+        named = isinstance(digest, str) and DIGEST.fullmatch(digest)
+        if not named or not isinstance(size, int) or not isinstance(kind, str):
             raise DeliveryError(f"A manifest has something that is no descriptor: {json.dumps(dict(document))[:200]}")
-        return cls(digest, size, kind, document)
+        return cls(named[0], size, kind, document)
 
     @property
     def foreign(self) -> bool:

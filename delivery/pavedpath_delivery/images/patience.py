@@ -1,12 +1,10 @@
 """Waiting for a registry that is busy or away."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pavedpath_delivery.kit.clock import Clock
+from pavedpath_delivery.kit.durations import retry_after
 from pavedpath_delivery.kit.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -36,18 +34,6 @@ def transient(response: "httpx.Response") -> TransientError | None:
     return TransientError(f"{url.host} answered {response.status_code}", response.headers.get("Retry-After", ""))
 
 
-def seconds(after: str, now: datetime) -> float:
-    """Return the seconds that a Retry-After header asks for; 0 for one that says nothing. Pure."""
-    if re.fullmatch(r"[0-9]{1,9}", after):
-        return float(after)
-    try:
-        moment = parsedate_to_datetime(after)
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
-
-
 def patiently(clock: Clock, work: Callable[[], T], doing: str) -> T:
     """Do something as often as it takes, at most `ATTEMPTS` times; it must be safe to do again.
 
@@ -58,7 +44,7 @@ def patiently(clock: Clock, work: Callable[[], T], doing: str) -> T:
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = seconds(error.after, clock.now()) if isinstance(error, TransientError) else 0.0
+        asked = retry_after(error.after, clock.now()) if isinstance(error, TransientError) else 0.0
         if asked > LONGEST_WAIT_S:
             raise DeliveryError(f"{doing}: {error}, and asks to wait {asked:.0f} s. Fix: run it again then.")
         return max(asked, 2.0 ** (state.attempt_number - 1))

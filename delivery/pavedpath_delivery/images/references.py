@@ -6,7 +6,8 @@ for what of a name is the registry.
 
 import re
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+
+from pavedpath_delivery.kit.addresses import is_loopback
 
 DOCKER_HUB = "docker.io"
 
@@ -15,6 +16,14 @@ _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+
+def denies_missing(host: str) -> bool:
+    """Whether a registry denies what is not there yet, even to who may make it. Pure.
+
+    GitHub's does so for a package. There, who may push may also read: an existing one would be shown.
+    """
+    return host == "ghcr.io" or host.startswith("containers.")
 
 
 @dataclass(frozen=True)
@@ -30,13 +39,7 @@ class Name:
     @property
     def loopback(self) -> bool:
         """Whether the registry is on this machine: it is spoken to without TLS, as Docker does."""
-        bare = re.sub(r":\d+$", "", self.host).strip("[]")
-        if bare == "localhost":
-            return True
-        try:
-            return ip_address(bare).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(re.sub(r":\d+$", "", self.host))
 
     @property
     def base_url(self) -> str:

@@ -20,7 +20,7 @@ from pavedpath_delivery.images.manifests import (
     referrers_tag,
 )
 from pavedpath_delivery.images.patience import TransientError, patiently, transient
-from pavedpath_delivery.images.references import Name
+from pavedpath_delivery.images.references import Name, denies_missing
 from pavedpath_delivery.kit.clock import Clock
 from pavedpath_delivery.kit.documents import Properties, fields, objects
 from pavedpath_delivery.kit.errors import DeliveryError
@@ -193,7 +193,11 @@ class Repository:
         def once() -> None:
             with self._sent("POST", "blobs/uploads/", headers=_MISSING) as begun:
                 self._check(begun, f"upload to {self.name}", (202,))
-                place = begun.request.url.join(begun.headers["Location"])
+                if not (said := begun.headers.get("Location")):
+                    raise DeliveryError(f"{self.name.host} does not say where uploads go.")
+                place = begun.request.url.join(said)
+            if place.scheme != "https" and not self.name.loopback:
+                raise DeliveryError(f"{self.name.host} wants uploads to go to {place.host} without TLS.")
             body: Any = _File(content) if isinstance(content, Path) else content
             headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
             where: httpx.URL = place.copy_merge_params({"digest": digest})
@@ -266,6 +270,9 @@ class Repository:
                 return response
 
         response = patiently(self._clock, once, doing)
+        optional = method in ("GET", "HEAD") and (accepted is None or 404 in accepted)
+        if response.status_code == 403 and optional and denies_missing(self.name.host):
+            response.status_code = 404
         if accepted is not None:
             self._check(response, doing, accepted)
         return response
@@ -279,7 +286,7 @@ class Repository:
         url = f"/v2/{self.name.path}/{path}" if isinstance(path, str) else path
         request = self._client.build_request(method, url, **options)
         # A place for an upload may be someone else's; they do not get our credentials.
-        ours = request.url.host == self._client.base_url.host
+        ours = _origin(request.url) == _origin(self._client.base_url)
         try:
             response = self._client.send(
                 request,
@@ -288,7 +295,7 @@ class Repository:
                 follow_redirects=follow and method in ("GET", "HEAD"),
                 stream=stream,
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise TransientError(f"{self.name.host} cannot be reached ({error or type(error).__name__})") from error
         try:
             if problem := transient(response):
@@ -316,3 +323,7 @@ class Repository:
     def _verify(self, found: str, wanted: str) -> None:
         if found != wanted:
             raise DeliveryError(f"{self.name.host} gave {found} for {wanted} of {self.name}: it is not to be trusted.")
+
+
+def _origin(url: "httpx.URL") -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port

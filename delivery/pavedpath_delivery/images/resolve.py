@@ -57,6 +57,7 @@ def resolve(repository: Repository, reference: Reference, *, if_there: bool = Fa
     if digest is None and not if_there:
         raise DeliveryError(
             f"{reference} is not there.\n"
-            "Fix: look whether the run that makes this tag succeeded; each environment tags what it ran.",
+            "Fix: look whether the run that makes this tag succeeded; each environment tags what it ran. ghcr.io says"
+            " so to who may not read it, too: docker login.",
         )
     return Resolved(reference, digest or "")

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from pavedpath_delivery.kit.documents import fields
@@ -87,8 +87,8 @@ def _reason(response: "httpx.Response") -> str:
         answer = fields(response.json())
     except ValueError:
         return response.reason_phrase
-    listed = answer.get("errors")
-    errors = [str(fields(each).get("message", each)) for each in listed] if isinstance(listed, list) else []
+    listed = cast(list[Any], answer["errors"]) if isinstance(answer.get("errors"), list) else []
+    errors = [str(fields(each).get("message", each)) for each in listed]
     return "; ".join([str(answer.get("message", response.reason_phrase)), *errors])
 
 

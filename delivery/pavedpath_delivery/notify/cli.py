@@ -39,12 +39,12 @@ def notify(  # noqa: PLR0913, PLR0917  each is an option of the command line
     """Tell a channel what became of a deployment; its address is in NOTIFY_URL, a webhook's secret in NOTIFY_SECRET."""
 
     def work(_: "Console") -> "Told":
-        from pavedpath_delivery.notify.run import Outcome, Plan, Told, problems, run_page
+        from pavedpath_delivery.notify.run import Outcome, Plan, Told, problems
         from pavedpath_delivery.notify.run import notify as tell
         from pavedpath_delivery.notify.send import HttpPost, Sender
 
         clock = SystemClock()
-        page = url or run_page(os.environ)
+        page = url or Actions.current().run_url
         notice = Notice(event, application, environment, version, clock.now(), page, text)
         if found := problems(notice):
             raise DeliveryError(f"This cannot be told: {'; '.join(found)}.", Exit.USAGE)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from pavedpath_delivery.kit.addresses import is_loopback
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.notify.ledger import Entry, Ledger
 from pavedpath_delivery.notify.messages import Channel, Notice, slack, slack_problems, webhook
@@ -190,25 +190,11 @@ def notify(plan: Plan, open_sender: Callable[[str], Sender], ledger: Ledger | No
     return Told(Outcome.SENT, plan.notice, entry.id, attempts)
 
 
-def run_page(environ: Mapping[str, str]) -> str:
-    """Return the page of the run that this is a step of; empty outside of one."""
-    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
-    server, repository, run = (environ.get(name, "") for name in names)
-    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
-
-
 def _is_safe(address: str) -> bool:
     parts = _split(address)
     if parts is None or not parts.hostname:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
 
 
 def _split(address: str) -> Any:

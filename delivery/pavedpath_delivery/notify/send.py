@@ -10,14 +10,14 @@ import hmac
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from pavedpath_delivery.kit.clock import Clock
-from pavedpath_delivery.kit.errors import DeliveryError
+from pavedpath_delivery.kit.durations import retry_after
+from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TIMEOUT_S = 10.0
@@ -105,7 +105,7 @@ def key(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
-        raise DeliveryError("NOTIFY_SECRET begins with whsec_ but is no base64 after it.") from None
+        raise DeliveryError("NOTIFY_SECRET begins with whsec_ but is no base64 after it.", Exit.USAGE) from None
 
 
 def signature(secret: bytes, message_id: str, timestamp: str, body: bytes) -> str:
@@ -115,7 +115,7 @@ def signature(secret: bytes, message_id: str, timestamp: str, body: bytes) -> st
 
 
 class _TryAgain(Exception):  # noqa: N818  an instruction to tenacity
-    def __init__(self, why: str, wait: float | None = None) -> None:
+    def __init__(self, why: str, wait: float = 0.0) -> None:
         super().__init__(why)
         self.wait = wait
 
@@ -187,23 +187,10 @@ class Sender:
         longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (state.attempt_number - 1))
         wait = longest / 2 * (1 + self.jitter())
         error = state.outcome.exception() if state.outcome else None
-        asked = error.wait if isinstance(error, _TryAgain) else None
-        return max(wait, asked or 0.0)
+        return max(wait, error.wait if isinstance(error, _TryAgain) else 0.0)
 
 
 def _reason(answer: Answer) -> str:
     """Return Slack's word for why; nothing else of an answer is shown, as it may repeat what was sent."""
     word = answer.text.strip()
     return f" ({word})" if 0 < len(word) <= 40 and set(word) <= _REASON_CHARACTERS else ""
-
-
-def retry_after(value: str, now: datetime) -> float | None:
-    """Return the seconds that a header Retry-After asks for; None without one that can be read."""
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - now).total_seconds())

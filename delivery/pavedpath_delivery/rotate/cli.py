@@ -149,7 +149,7 @@ def aws(  # noqa: PLR0913, PLR0917  each is an option of the command line
 
         try:
             rotation = Rotation(client("secretsmanager"), secret, trial.accepts, field)
-            outcome = rotation.withdraw() if withdraw and not dry_run else rotation.run(new_value, dry_run=dry_run)
+            outcome = rotation.withdraw(dry_run=dry_run) if withdraw else rotation.run(new_value, dry_run=dry_run)
         except (ClientError, BotoCoreError) as error:
             raise in_plain_words(error, secret) from None
         return Staged(secret, outcome)

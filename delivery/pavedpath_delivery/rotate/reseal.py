@@ -21,6 +21,7 @@ from pavedpath_delivery.kit.documents import Json
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.rotate import sealed, sidecar
 from pavedpath_delivery.rotate.sealed import KeyPath, Sealed, dotted, walk
+from pavedpath_delivery.rotate.sidecar import Sidecar
 
 _TIMEOUT_S = 60.0
 
@@ -128,16 +129,21 @@ def rotate(sops: Sops, path: Path, values: Mapping[KeyPath, str], clock: Clock, 
                 raise DeliveryError(f"{path} was not changed: {'; '.join(problems)}.")
             if path.read_bytes() != before.content:
                 raise DeliveryError(f"{path} was changed by someone else meanwhile. Fix: run it again.", Exit.LOCKED)
+            # The ages before, as the file's last change tells them only until now; the new ones once there is something
+            # new: killed in between, a secret looks older than it is, and is rotated once more.
+            _note(path, noted, times(before, noted.rotated, {}, clock.now()))
             copy.replace(path)
             _sync(path.parent)
         finally:
             copy.unlink(missing_ok=True)
-        note = sidecar.text(path, times(before, noted.rotated, values, clock.now()))
-        # After the file: killed between the two, a secret looks older than it is, and is rotated once more.
-        temporary = noted.path.with_name(f".{noted.path.name}.new")
-        _write(temporary, note.encode(), like=path)
-        temporary.replace(noted.path)
+        _note(path, noted, times(before, noted.rotated, values, clock.now()))
     return Rotated(path, [dotted(at) for at in values], data_key)
+
+
+def _note(path: Path, noted: Sidecar, rotated: Mapping[str, datetime]) -> None:
+    temporary = noted.path.with_name(f".{noted.path.name}.new")
+    _write(temporary, sidecar.text(path, rotated).encode(), like=path)
+    temporary.replace(noted.path)
 
 
 def times(

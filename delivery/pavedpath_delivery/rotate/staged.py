@@ -38,6 +38,8 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
     NOTHING = "nothing to withdraw"
     DRY = "would be rotated"
+    DRY_RESUME = "an interrupted rotation would be finished"
+    DRY_WITHDRAW = "would be withdrawn"
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,10 @@ class Rotation:
                 own, or someone else is rotating it.
         """
         stages = self._stages()
+        if dry_run and stages.step is not Step.BEGIN:
+            return Outcome.DRY_RESUME
         if dry_run:
+            self._new_text(stages, new_value)
             return Outcome.DRY
         match stages.step:
             case Step.TIDY:
@@ -118,18 +123,23 @@ class Rotation:
                 self._begin(stages, new_value)
                 return Outcome.ROTATED
 
-    def withdraw(self) -> Outcome:
+    def withdraw(self, *, dry_run: bool = False) -> Outcome:
         """Take back a value that is not current yet."""
         stages = self._stages()
         if stages.step is Step.BEGIN:
             return Outcome.NOTHING
+        if dry_run:
+            return Outcome.DRY_WITHDRAW if stages.step is Step.RESUME else Outcome.DRY_RESUME
         self._remove_label(stages.pending)
         return Outcome.WITHDRAWN if stages.step is Step.RESUME else Outcome.RESUMED
 
-    def _begin(self, stages: Stages, new_value: Callable[[], str]) -> None:
+    def _new_text(self, stages: Stages, new_value: Callable[[], str]) -> str:
         if not stages.current:
             raise DeliveryError(f"{self.secret} has no value yet. Fix: give it its first one.", Exit.USAGE)
-        text = merged(self._text(stages.current) if self.field else "", self.field, new_value())
+        return merged(self._text(stages.current) if self.field else "", self.field, new_value())
+
+    def _begin(self, stages: Stages, new_value: Callable[[], str]) -> None:
+        text = self._new_text(stages, new_value)
         pending = str(uuid.uuid4())
         self.client.put_secret_value(
             SecretId=self.secret, ClientRequestToken=pending, SecretString=text, VersionStages=[_PENDING]

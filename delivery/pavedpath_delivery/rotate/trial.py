@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pavedpath_delivery.kit import programs
+from pavedpath_delivery.kit.addresses import is_loopback
 from pavedpath_delivery.kit.clock import Clock, SystemClock
 from pavedpath_delivery.kit.documents import fields
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
@@ -51,8 +52,8 @@ class Trial:
         if words:
             programs.find(words[0], "try the new value")
         parts = urlsplit(self.url)
-        loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        if self.url and not (parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and loopback))):
+        host = parts.hostname or ""
+        if self.url and not (host and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))):
             raise DeliveryError("--test-url is no https address: it would give the value away.", Exit.USAGE)
 
     def accepts(self, value: str) -> bool:

@@ -10,20 +10,23 @@ from pavedpath_delivery.deploy.secrets import HIDDEN, Hider, texts
 from pavedpath_delivery.kit.documents import Json, Properties, fields
 
 _NAME = (
-    r"pass(?:word|wd|phrase)?|pwd|secrets?|tokens?|api[-_.]?keys?|access[-_.]?keys?|private[-_.]?keys?|credentials?"
-    r"|authorization|auth|cookies?|session|dsn|connection[-_.]?strings?|(?:database|broker|redis|db)[-_.]?ur[il]"
+    r"pass(?:word|wd|phrase)?s?|pwd|secrets?|tokens?|credentials?|authorization|auth|cookies?|session|dsn|kubeconfig"
+    r"|(?:api|access|private|signing|encryption|master|fernet|shared|account)[-_.]?keys?|connection[-_.]?strings?"
+    r"|(?:database|broker|redis|db|mongo(?:db)?|postgres(?:ql)?|mysql|amqp|rabbitmq|webhook|notify)[-_.]?ur[il]s?"
 )
-_SECRET_NAME = re.compile(
-    rf"(?:^|[-_.]|(?<=[a-z0-9]))(?:{_NAME})(?:$|[-_.](?:id|value|base64|b64|key))?$", re.IGNORECASE
-)
+_MORE = r"(?:[-_.](?:id|value|base64|b64|key|base|old|new|previous|v?\d+))*"
+_SECRET_NAME = re.compile(rf"(?:^|[-_.]|(?<=[a-z0-9]))(?:{_NAME}){_MORE}$", re.IGNORECASE)
 # Fields of Kubernetes that name a secret or say something about one, and hold none.
 _HARMLESS = frozenset(
     ("secretName", "automountServiceAccountToken", "secret", "tokenExpirationSeconds", "imagePullSecrets", "secrets")
 )
 _ASSIGNMENT = re.compile(
-    rf"""(?P<name>["']?[\w.-]*(?:{_NAME})["']?[ \t]*[=:][ \t]*)(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'}})\]]+)""",
+    # From a word's beginning alone: tried from each of its letters, a long word would take for ever.
+    rf"""(?P<name>(?<![\w.-])["']?[\w.-]*(?:{_NAME}){_MORE}["']?[ \t]*[=:][ \t]*)"""
+    r"""(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'})\]]+)""",
     re.IGNORECASE,
 )
+_FLAG = re.compile(rf"(?P<name>(?<!\S)--?[\w-]*(?:{_NAME})[ \t]+)(?!-)\S+", re.IGNORECASE)
 _FORMS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),  # a JSON web token
@@ -32,7 +35,7 @@ _FORMS = (
     re.compile(r"(?<=hooks\.slack\.com/services/)[\w/]+"),
 )
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE)
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,40}://[^\s/:@]*):[^\s/]+@", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:
@@ -51,6 +54,7 @@ def scrub_text(text: str, hide: Hider) -> str:
         text = form.sub(HIDDEN, text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)
     text = _USERINFO.sub(rf"\1:{HIDDEN}@", text)
+    text = _FLAG.sub(rf"\g<name>{HIDDEN}", text)
     return _ASSIGNMENT.sub(rf"\g<name>{HIDDEN}", text)
 
 

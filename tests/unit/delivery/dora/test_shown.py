@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from pavedpath_delivery.dora.core import Distribution, Figures, Window, measure
 from pavedpath_delivery.dora.plots import plots
 from pavedpath_delivery.dora.run import Measured, markdown, weeks_csv
 from pavedpath_delivery.dora.wording import duration
+from pavedpath_delivery.kit import github
 from pavedpath_delivery.kit.errors import Exit
 from typer.testing import CliRunner
 
@@ -162,3 +164,25 @@ def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     done = CliRunner().invoke(app, ["dora", *records, "--plots", str(tmp_path / "taken" / "plots")])
     assert done.exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "code"),
+    [
+        (404, "GitHub has no acme/shop, acme/till, or the token does not see it", Exit.USAGE),
+        (401, "GitHub refused GET /repos/acme/shop (401): Bad credentials", Exit.FAILED),
+    ],
+)
+def test_a_repository_that_is_not_seen_is_no_figure(
+    monkeypatch: pytest.MonkeyPatch, status: int, said: str, code: Exit
+) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json={"message": "Bad credentials"}))
+    client = httpx.Client(base_url="https://api.example/", transport=transport)
+
+    def connect(_: object) -> github.GitHub:
+        return github.GitHub(client, "acme")
+
+    monkeypatch.setattr(github, "connect", connect)
+    done = CliRunner().invoke(app, ["dora", "--repository", "acme/shop", "--repository", "acme/till"])
+    assert done.exit_code == code
+    assert said in done.output

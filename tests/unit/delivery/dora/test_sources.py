@@ -176,6 +176,18 @@ def test_the_first_deployment_of_all_brings_its_own_commit() -> None:
     assert only.changes == (Change("a", DAY + timedelta(hours=1)),)
 
 
+def test_commits_that_a_forced_push_removed_are_unknown_and_not_none() -> None:
+    answers = Hub(
+        {
+            "deployments": [document(n, sha) for n, sha in ((3, "a"), (2, "b"), (1, "a"))],
+            **{f"deployments/{n}/statuses": statuses((n, "success")) for n in (1, 2, 3)},
+            "compare/b...a": {"commits": []},
+        }
+    )
+    found = Repository(answers.api(), "acme/shop", "prod").records(WINDOW)
+    assert [each.changes for each in found if isinstance(each, Deployment)] == [None, None, ()]
+
+
 def test_the_last_end_decides_and_an_end_is_told_once() -> None:
     def ended(*told: tuple[float, str]) -> tuple[Outcome, float] | None:
         found = finished(document(1, "a"), statuses(*told), "shop", frozenset())

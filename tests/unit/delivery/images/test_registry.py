@@ -2,7 +2,6 @@
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,14 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pavedpath_delivery.images.auth import challenge
 from pavedpath_delivery.images.manifests import IMAGE, INDEX, Descriptor, Manifest, digest_of, referrers_tag
-from pavedpath_delivery.images.patience import ATTEMPTS, seconds
+from pavedpath_delivery.images.patience import ATTEMPTS
 from pavedpath_delivery.kit.errors import DeliveryError
 
 from tests.unit.delivery.images.fake_registry import HOST, FakeRegistry, put_image, put_index
 from tests.unit.delivery.virtual import VirtualClock
 
 NAME = f"{HOST}/acme/api"
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def blob(content: bytes) -> Descriptor:
@@ -75,16 +73,6 @@ def test_patience_ends() -> None:
     fake.fail("GET", "manifests", httpx.Response(429, headers={"Retry-After": "3600"}))
     with pytest.raises(DeliveryError, match="asks to wait 3600 s"):
         fake.open(NAME, clock).manifest("v1")
-
-
-@given(st.text(max_size=30) | st.integers(0, 10**6).map(str))
-def test_a_retry_after_is_a_number_or_a_date(after: str) -> None:
-    assert seconds(after, NOW) >= 0
-
-
-def test_retry_after_by_date() -> None:
-    assert seconds("Thu, 01 Jan 2026 00:01:00 GMT", NOW) == 60
-    assert seconds("Thu, 01 Jan 2026 00:01:00 GMT", NOW + timedelta(hours=1)) == 0
 
 
 def test_an_upload_that_breaks_off_is_begun_anew(tmp_path: Path) -> None:
@@ -275,6 +263,83 @@ def test_any_challenge_is_survived(header: str) -> None:
     safe = header.encode("ascii", "ignore").decode().replace("\r", "").replace("\n", "").replace("\0", "")
     scheme, _ = challenge(httpx.Response(401, headers={"WWW-Authenticate": safe}))
     assert scheme in ("", "basic", "bearer")
+
+
+def test_an_upload_that_is_sent_elsewhere_gets_no_credentials_and_never_leaves_tls(login: dict[str, str]) -> None:
+    fake = FakeRegistry()
+    guarded(fake, "Basic", BASIC)
+    for place in (f"http://{HOST}/v2/acme/api/upload", "http://store.example/upload"):
+        fake.fail("POST", "uploads", httpx.Response(202, headers={"Location": place}))
+        with pytest.raises(DeliveryError, match="without TLS"):
+            fake.open(NAME, environ=login).push_blob(digest_of(b"a"), b"a")
+    seen: list[httpx.Request] = []
+
+    def elsewhere(request: httpx.Request) -> httpx.Response | None:
+        if request.url.port != 8443:
+            return None
+        seen.append(request)
+        return httpx.Response(201)
+
+    fake.faults.insert(0, elsewhere)
+    fake.fail("POST", "uploads", httpx.Response(202, headers={"Location": f"https://{HOST}:8443/upload"}))
+    fake.faults.insert(0, fake.faults.pop())
+    fake.open(NAME, environ=login).push_blob(digest_of(b"a"), b"a")
+    assert ["Authorization" in each.headers for each in seen] == [False]
+
+
+def test_a_registry_that_goes_in_circles_or_leaves_the_place_out_is_told() -> None:
+    fake = FakeRegistry()
+    fake.fail("GET", "tags", *[httpx.Response(307, headers={"Location": "/v2/acme/api/tags/list"})] * 200)
+    with pytest.raises(DeliveryError, match="cannot be reached"):
+        fake.open(NAME).tags()
+    fake.fail("POST", "uploads", httpx.Response(202))
+    with pytest.raises(DeliveryError, match="does not say where uploads go"):
+        fake.open(NAME).push_blob(digest_of(b"a"), b"a")
+
+
+@pytest.mark.parametrize("digest", ["md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:../../other", "nothing"])
+def test_what_is_no_digest_is_refused_before_it_is_asked_for(digest: str) -> None:
+    with pytest.raises(DeliveryError, match="no descriptor"):
+        Descriptor.parse({"digest": digest, "size": 1, "mediaType": IMAGE})
+
+
+GITHUB = "ghcr.io/acme/api"
+
+
+@pytest.mark.parametrize("at_token", [True, False], ids=["token", "registry"])
+def test_github_denies_a_package_that_is_not_there_yet(login: dict[str, str], at_token: bool) -> None:
+    fake = FakeRegistry()
+
+    def denied(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path == "/token":
+            return httpx.Response(403 if at_token else 200, json={"token": "t"})
+        if request.method not in ("GET", "HEAD"):
+            return None
+        if "Authorization" in request.headers:
+            return httpx.Response(403, json={"errors": [{"code": "DENIED", "message": "denied"}]})
+        header = 'Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:acme/api:pull"'
+        return httpx.Response(401, headers={"WWW-Authenticate": header})
+
+    fake.faults.append(denied)
+    repository = fake.open(GITHUB, environ=login)
+    assert repository.digest("v1") is None
+    assert repository.manifest("v1") is None
+    assert repository.tags() == []
+    assert repository.referrers(digest_of(b"")) == []
+    assert repository.has_blob(digest_of(b"")) is False
+    with pytest.raises(DeliveryError):
+        repository.read_blob(blob(b""))
+
+
+def test_nobody_else_who_denies_says_that_nothing_is_there(login: dict[str, str]) -> None:
+    fake = FakeRegistry()
+    fake.fail("HEAD", "manifests", httpx.Response(403))
+    with pytest.raises(DeliveryError, match="docker login"):
+        fake.open(NAME).digest("v1")
+    fake = FakeRegistry()
+    fake.fail("PUT", "manifests", httpx.Response(403))
+    with pytest.raises(DeliveryError, match="docker login"):
+        fake.open(GITHUB).put_manifest(put_image(fake.at(GITHUB), "one"))
 
 
 # Referrers

@@ -23,7 +23,7 @@ from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.notify.ledger import Entry, Ledger
 from pavedpath_delivery.notify.messages import Channel, Event
 from pavedpath_delivery.notify.run import Outcome, Plan, Told, notify, problems
-from pavedpath_delivery.notify.send import Answer, Delivery, Sender, Unreachable, key, retry_after, signature
+from pavedpath_delivery.notify.send import Answer, Delivery, Sender, Unreachable, key, signature
 from typer.testing import CliRunner, Result
 
 from tests.unit.delivery.notify.test_messages import NOTICE
@@ -112,11 +112,6 @@ def test_an_answer_that_repeats_what_was_sent_is_not_shown() -> None:
     with pytest.raises(DeliveryError) as error:
         sender(Receiver([Answer(400, text=f"bad request to {PATH} by {SECRET}")])).send(DELIVERY)
     assert "bad request" not in str(error.value)
-
-
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1e3", "\u0661"])
-def test_a_wish_that_cannot_be_read_is_none(value: str) -> None:
-    assert retry_after(value, VirtualClock().now()) in (None, 1.0)
 
 
 def test_the_signature_is_that_of_the_specification() -> None:

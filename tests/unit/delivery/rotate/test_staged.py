@@ -163,8 +163,25 @@ def test_a_dry_run_and_a_secret_without_a_value() -> None:
     manager = Manager()
     assert rotation(manager).run(lambda: "new", dry_run=True) is Outcome.DRY
     assert manager.at("AWSPENDING") == []
-    with pytest.raises(DeliveryError, match="no value yet"):
-        rotation(Manager({}, {})).run(lambda: "new")
+    assert rotation(manager).withdraw(dry_run=True) is Outcome.NOTHING
+    for dry_run in (False, True):
+        with pytest.raises(DeliveryError, match="no value yet"):
+            rotation(Manager({}, {})).run(lambda: "new", dry_run=dry_run)
+        with pytest.raises(DeliveryError, match="no field password"):
+            rotation(manager, name="password").run(lambda: "new", dry_run=dry_run)
+
+
+@pytest.mark.parametrize(
+    ("waits", "withdrawn"), [("v2", Outcome.DRY_WITHDRAW), ("v1", Outcome.DRY_RESUME)], ids=["waits", "is-current"]
+)
+def test_a_dry_run_says_what_happens_to_what_an_interrupted_run_left(waits: str, withdrawn: Outcome) -> None:
+    stages = {"v1": ["AWSCURRENT"], "v2": list[str]()}
+    stages[waits].append("AWSPENDING")
+    manager = Manager({"v1": "old", "v2": "waiting"}, stages)
+    before = json.dumps(stages)
+    assert rotation(manager).run(lambda: "new", dry_run=True) is Outcome.DRY_RESUME
+    assert rotation(manager).withdraw(dry_run=True) is withdrawn
+    assert json.dumps(manager.stages) == before
 
 
 def test_one_field_of_a_json_secret() -> None:
