@@ -257,17 +257,13 @@ def build(
     from .dockerfile import DockerfileError
     from .registry import ImageError
 
-    def pairs(texts: list[str] | None) -> dict[str, str]:
-        split = [text.partition("=") for text in texts or ()]
-        return {name: value for name, _, value in split}
-
     try:
         built = images.build(
             context,
             file or context / "Dockerfile",
             platforms=platform.split(","),
-            labels=pairs(label),
-            arguments=pairs(build_arg),
+            labels=dict(_pair(text) for text in label or ()),
+            arguments=dict(_pair(text) for text in build_arg or ()),
         )
         if push:
             images.push(built, tag)
@@ -277,6 +273,80 @@ def build(
     if metadata_file is not None:
         metadata_file.write_text(images.metadata(built, tag), encoding="utf-8")
     typer.echo(built.digest)
+
+
+class Event(StrEnum):
+    """What can start a workflow."""
+
+    PUSH = "push"
+    PULL_REQUEST = "pull_request"
+    WORKFLOW_DISPATCH = "workflow_dispatch"
+
+
+@app.command()
+def workflows(  # noqa: PLR0913, PLR0917  a command has as many arguments as options
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A repository of the sandbox's GitHub.")],
+    event: Annotated[Event, typer.Option(help="What happens.")] = Event.PUSH,
+    ref: Annotated[str, typer.Option(help="Branch or tag that it happens to.")] = "main",
+    pull_request: Annotated[int, typer.Option(help="Number, for --event pull_request.")] = 0,
+    workflow: Annotated[str, typer.Option(help="File of the only workflow to run [default: all it starts].")] = "",
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="NAME=VALUE, for --event workflow_dispatch; may be repeated.")
+    ] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option(help="Program of your PATH that jobs need; may be repeated.")
+    ] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Python packages that jobs install.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the jobs say.")] = False,
+    directory: Directory = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Run the workflows that an event starts, by act on this machine. Exit status 0 only if no job failed."""
+    from .runner import command
+    from .runner.act import NoStandInError, Said
+    from .runner.run import RunnerError
+    from .runner.server import ServerError
+
+    given = dict(_pair(text) for text in inputs or ())
+    if given and event is not Event.WORKFLOW_DISPATCH:
+        raise typer.BadParameter("only --event workflow_dispatch has inputs")
+    if (event is Event.PULL_REQUEST) != (pull_request > 0):
+        raise typer.BadParameter("--event pull_request and --pull-request NUMBER go together")
+    if repository.count("/") != 1:
+        raise typer.BadParameter(f"{repository!r} is not OWNER/NAME")
+
+    def hear(file: str, said: Said) -> None:
+        if said.result:
+            _say(f"{file}: {said.title}: {said.result}")
+        elif said.step_failed or said.error:
+            _say(f"  {said.step_failed or said.error}")
+        elif verbose and (said.line or said.step):
+            _say(f"  {said.line or '> ' + said.step}")
+
+    asked = command.Asked(repository, event.value, ref, pull_request, given)
+    try:
+        with _reported():
+            sandbox = _open(directory)
+            results = command.run(sandbox, asked, workflow, tuple(tool or ()), wheels, hear)
+    except (RunnerError, NoStandInError, ServerError) as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from error
+    if output is Output.JSON:
+        typer.echo(json.dumps([asdict(each) for each in results], indent=2))
+    else:
+        ended = [f"{each.file} {'succeeded' if each.succeeded else 'failed'}" for each in results]
+        typer.echo(", ".join(ended) or f"{event.value} on {ref} starts no workflow")
+    if not all(each.succeeded for each in results):
+        raise typer.Exit(1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def main() -> None:

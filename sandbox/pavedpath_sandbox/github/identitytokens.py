@@ -8,11 +8,13 @@ import json
 import secrets as randomness
 from uuid import uuid4
 
+from pavedpath_sandbox.github import gates
 from pavedpath_sandbox.github.call import Call
-from pavedpath_sandbox.github.errors import GitHubError, conflict
+from pavedpath_sandbox.github.errors import GitHubError, conflict, unprocessable
 from pavedpath_sandbox.github.handlers.actions_settings import subject_claims, subject_prefix
 from pavedpath_sandbox.github.identity import token_key
 from pavedpath_sandbox.github.render import full_name, owner_of
+from pavedpath_sandbox.github.runviews import run_status
 from pavedpath_sandbox.github.store import ROOT, Json, Record, Store
 
 ISSUER = "https://token.actions.githubusercontent.com"
@@ -80,9 +82,9 @@ def claims_of(call: Call, owner: Record, run: Json, *, audience: str | None, job
     return {"sub": subject(subject_prefix(call, owner), context, claims, subject_claims(call, owner)), **claims}
 
 
-def claims_of_job(call: Call, job: Record, audience: str | None) -> Json:
-    """The claims of a job that runs."""
-    run = call.need(call.store.by_id("run", job.parent))
+def _claims_of_run(
+    call: Call, run: Record, environment: str | None, audience: str | None, job: Record | None = None
+) -> Json:
     actor = call.need(call.store.by_id("user", run["actor"]))
     facts: Json = {
         "ref": run["ref"],
@@ -95,8 +97,8 @@ def claims_of_job(call: Call, job: Record, audience: str | None) -> Json:
         "run_id": run.id,
         "run_number": run["run_number"],
         "run_attempt": run["run_attempt"],
-        "environment": job["environment"],
-        "runner_environment": "self-hosted" if job["runner"]["id"] else "github-hosted",
+        "environment": environment,
+        "runner_environment": "self-hosted" if job is None or job["runner"]["id"] else "github-hosted",
     }
     owner = call.need(call.store.by_id("repository", run.parent))
     return claims_of(call, owner, facts, audience=audience, job=job)
@@ -106,8 +108,26 @@ def request_of_job(call: Call, job: Record) -> Json:
     """The variables with which a job that runs asks for its tokens, and for those of no other job."""
     if job["status"] != "in_progress":
         raise conflict(f"Job {job.id} is {job['status']}; only one that runs gets tokens.")
+    return _request(call, job, {})
+
+
+def request_of_run(call: Call, run: Record, environment: str | None) -> Json:
+    """The same for a runner that gives all jobs of a run one set of variables: tokens of the run and one environment.
+
+    Raises GitHubError 409 if the run has ended, 422 if the run's ref may not deploy to the environment.
+    """
+    if run_status(call, run)[0] == "completed":
+        raise conflict(f"Run {run.id} is completed; only one that runs gets tokens.")
+    owner = call.need(call.store.by_id("repository", run.parent))
+    record = call.store.find("environment", owner.id, environment.lower()) if environment else None
+    if record and (reason := gates.refusal(call, owner, run["ref"], record)):
+        raise unprocessable(reason)
+    return _request(call, run, {"environment": environment})
+
+
+def _request(call: Call, of: Record, body: Json) -> Json:
     token = f"ghoidc_{randomness.token_hex(24)}"
-    call.store.insert("id_token_request", job.id, token_key(token), {})
+    call.store.insert("id_token_request", of.id, token_key(token), body)
     return {
         # As GitHub's, the address has a query already: clients append `&audience=`.
         "ACTIONS_ID_TOKEN_REQUEST_URL": f"{call.urls.web}{PATH}?api-version=2.0",
@@ -115,13 +135,17 @@ def request_of_job(call: Call, job: Record) -> Json:
     }
 
 
-def job_of_request(store: Store, token: str) -> Record | None:
-    """The job whose request token it is, while it runs; raises GitHubError 401 afterwards."""
-    for request in store.everywhere("id_token_request", token_key(token)):
-        job = store.by_id("job", request.parent)
-        if job is None or job["status"] != "in_progress":
+def claims_of_request(call: Call, token: str, audience: str | None) -> Json | None:
+    """The claims of the job or run whose request token it is, None if it is none.
+
+    Raises GitHubError 401 when that has ended.
+    """
+    for request in call.store.everywhere("id_token_request", token_key(token)):
+        job = call.store.by_id("job", request.parent)
+        run = call.store.by_id("run", job.parent if job else request.parent)
+        if run is None or run_status(call, run)[0] == "completed" or (job and job["status"] != "in_progress"):
             raise GitHubError(401, "The job of this token has ended.")
-        return job
+        return _claims_of_run(call, run, job["environment"] if job else request["environment"], audience, job)
     return None
 
 

@@ -15,10 +15,11 @@ from pavedpath_sandbox.github.store import ROOT, Json, Record, as_object, timest
 LOGIN = "github-actions[bot]"
 _LIFETIME = 24 * 3600  # a token lives as long as its job, at most a day
 _LEVELS = ("none", "read", "write")
-_NAMES = """
-    actions attestations checks contents deployments discussions id-token issues models packages pages pull-requests
-    security-events statuses
-"""
+NAMES = frozenset(
+    {"actions", "attestations", "checks", "contents", "deployments", "discussions", "id-token", "issues", "models"}
+    | {"packages", "pages", "pull-requests", "security-events", "statuses"}
+)
+"""Permissions that a workflow file can give."""
 # The permission that a write needs, by how the operation's id begins; the first that fits.
 _NEEDED = {
     "pulls/merge": "contents",
@@ -40,12 +41,11 @@ def issue(call: Call, run: Record, wanted: Json | None) -> str:
 
     Raises GitHubError 422 that names every permission or level that there is not.
     """
-    names = _NAMES.split()
     owner = call.need(call.store.by_id("repository", run.parent))
     if wanted is None:
         write = setting(call, owner, "workflow")["default_workflow_permissions"] == "write"
-        wanted = dict.fromkeys(names, "write") if write else {"contents": "read", "packages": "read"}
-    wrong = [f"{name}: {level}" for name, level in wanted.items() if name not in names or level not in _LEVELS]
+        wanted = dict.fromkeys(NAMES, "write") if write else {"contents": "read", "packages": "read"}
+    wrong = [f"{name}: {level}" for name, level in wanted.items() if name not in NAMES or level not in _LEVELS]
     if wrong:
         raise unprocessable(f"Not permissions of a workflow: {', '.join(wrong)}")
     bot = call.store.find("user", ROOT, LOGIN)

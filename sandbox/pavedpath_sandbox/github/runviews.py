@@ -20,13 +20,15 @@ def run_status(call: Call, run: Record) -> tuple[str, str | None]:
     """Status and conclusion of a run, which follow from its jobs; one that is open may get more of them."""
     jobs = jobs_of(call, run)
     states = {one["status"] for one in jobs}
+    if not jobs and run.get("closed"):
+        return "completed", "cancelled"
     if states == {"completed"} and not run.get("open"):
         conclusions = [one["conclusion"] for one in jobs]
         if set(conclusions) == {"skipped"}:
             return "completed", "skipped"
         bad = ("failure", "timed_out", "cancelled", "action_required")
         return "completed", next((one for one in bad if one in conclusions), "success")
-    if "in_progress" in states:
+    if "in_progress" in states or states == {"completed"}:
         return "in_progress", None
     if "queued" in states or not states:
         return ("in_progress" if "completed" in states else "queued"), None

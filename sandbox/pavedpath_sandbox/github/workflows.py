@@ -96,10 +96,14 @@ def start_run(call: Call, owner: Record, wanted: Json) -> Record:
 
 
 def close_run(call: Call, run: Record) -> Record:
-    """End a run that was open; it has all its jobs."""
-    run = call.store.update(run, {"open": False})
+    """End a run that was open: it has all its jobs, and what of them has not ended was lost with its runner."""
+    if not run.get("open"):
+        return run
+    run = call.store.update(run, {"open": False, "closed": True})
     if run_status(call, run)[0] == "completed":
         _tell_run(call, run, "completed")
+    else:
+        cancel(call, run)
     return run
 
 

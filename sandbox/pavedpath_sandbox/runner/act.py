@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import yaml
 
 from pavedpath_sandbox.documents import fields, objects, texts
+from pavedpath_sandbox.github.runtokens import NAMES
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,26 @@ class Said:
     """Annotation."""
 
 
-def understand(lines: Iterable[str]) -> Iterator[Said]:
-    """Read what `act --json` prints."""
+def understand(lines: Iterable[str], workflow: str) -> Iterator[Said]:
+    """Read what `act --json` prints of a workflow of that name."""
     for line in lines:
         try:
             document = json.loads(line)
         except ValueError:
             yield Said("", line=line.rstrip())
             continue
-        yield _said(cast("Mapping[str, Any]", document))
+        yield _said(cast("Mapping[str, Any]", document), workflow)
 
 
-def _said(document: Mapping[str, Any]) -> Said:
-    # `WORKFLOW/JOB`; a name may hold a slash, a job's id may not.
-    job, title = str(document.get("jobID", "")), str(document.get("job", "")).strip().partition("/")[2]
+def _said(document: Mapping[str, Any], workflow: str) -> Said:
+    # `WORKFLOW/JOB`; both names may hold a slash.
+    job, title = str(document.get("jobID", "")), str(document.get("job", "")).strip().removeprefix(f"{workflow}/")
     message = str(document.get("msg", ""))
     more: dict[str, str] = {}
     step = message.strip().partition("Run Main ")[2]
     if "jobResult" in document:
         more["result"] = str(document["jobResult"])
-    elif document.get("raw_output"):
+    elif document.get("raw_output") or not job:
         more["line"] = message.rstrip("\n")
     elif document.get("command") == "error":
         more["error"] = str(document.get("arg", ""))
@@ -71,17 +72,63 @@ def _said(document: Mapping[str, Any]) -> Said:
 _QUEUE = re.compile(r"^ +queue: max\n", re.MULTILINE)
 
 
-def understood(workflow: str) -> str:
-    """Return a workflow's text without what act does not know yet, and would refuse: the queue of a lock."""
-    return _QUEUE.sub("", workflow)
+_REFUSED = "- {name: Wait for the environment, run: exit 1}"
+
+
+def understood(workflow: str, refused: Collection[str] = ()) -> str:
+    """Return a workflow's text as act is to run it.
+
+    Without what act does not know yet, and would refuse: the queue of a lock. The jobs whose ids are in `refused` do
+    nothing but fail. All else is as it was.
+    """
+    workflow = _QUEUE.sub("", workflow)
+    if not refused:
+        return workflow
+    # Nodes keep every scalar as it was written; a load would turn `on` and versions into other values.
+    root = yaml.compose(workflow, Loader=yaml.SafeLoader)
+    steps = yaml.compose(_REFUSED, Loader=yaml.SafeLoader)
+    for job, body in _items(_value(root, "jobs")):
+        if job in refused and isinstance(body, yaml.MappingNode):
+            body.value = [(key, steps if key.value == "steps" else value) for key, value in body.value]
+    text = yaml.serialize(root, Dumper=yaml.SafeDumper)  # pyright: ignore[reportUnknownMemberType]  # untyped nodes
+    return str(text)
+
+
+def _items(node: Any) -> list[tuple[str, Any]]:
+    return [(str(key.value), value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
+
+
+def _value(node: Any, name: str) -> Any:
+    return dict(_items(node)).get(name)
 
 
 def labels(workflow: Mapping[str, Any]) -> set[str]:
     """Return every label that a workflow's jobs ask for."""
-    found: set[str] = set()
+    return {label for job in jobs(workflow).values() for label in runs_on(job)}
+
+
+def runs_on(job: Mapping[str, Any]) -> list[str]:
+    """Return the labels of the runner that a job asks for, by themselves or beside a group."""
+    wanted = job.get("runs-on", [])
+    wanted = fields(wanted).get("labels", wanted)
+    return [wanted] if isinstance(wanted, str) else texts(wanted)
+
+
+_LEVELS = ("none", "read", "write")
+
+
+def permissions(workflow: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return what any of a workflow's jobs may do; None if one says nothing and so has the repository's setting."""
+    found: dict[str, str] = {}
     for job in jobs(workflow).values():
-        wanted = job.get("runs-on", [])
-        found |= {wanted} if isinstance(wanted, str) else set(texts(wanted))
+        wanted = job.get("permissions", workflow.get("permissions"))
+        if wanted is None:
+            return None
+        given = (
+            dict.fromkeys(NAMES, wanted.removesuffix("-all")) if isinstance(wanted, str) and wanted else fields(wanted)
+        )
+        for scope, access in given.items():
+            found[scope] = max(found.get(scope, "none"), str(access), key=_LEVELS.index)
     return found
 
 
@@ -97,9 +144,9 @@ def environment_of(job: Mapping[str, Any]) -> str:
 
 
 def actions(workflow: Mapping[str, Any]) -> set[str]:
-    """Return every action that the steps use, with its commit."""
+    """Return every action of other repositories that the steps use, with its commit."""
     steps = [step for job in jobs(workflow).values() for step in objects(job.get("steps"))]
-    return {str(step["uses"]) for step in steps if "uses" in step}
+    return {str(step["uses"]) for step in steps if not str(step.get("uses", "./")).startswith("./")}
 
 
 class NoStandInError(Exception):
@@ -143,11 +190,13 @@ class Files:
     """What a run of act reads; secrets are in files, for nobody else to see."""
 
     directory: Path
+    WORKFLOW: ClassVar = "workflow.yml"
+    """What act calls a workflow without a name."""
 
     @property
     def workflow(self) -> Path:
         """The workflow."""
-        return self.directory / "workflow.yml"
+        return self.directory / self.WORKFLOW
 
     @property
     def event(self) -> Path:
@@ -183,6 +232,11 @@ class Files:
         for path, values in ((self.secrets, secrets), (self.variables, variables), (self.environment, environment)):
             path.touch(mode=0o600)
             path.write_text(yaml.safe_dump(dict(values)))
+
+    def delete(self) -> None:
+        """Delete them, and leave the folder."""
+        for path in self.directory.iterdir():
+            path.unlink()
 
 
 def command(act: str, event: str, files: Files, labels: Iterable[str], local: Mapping[str, Path]) -> list[str]:

@@ -19,6 +19,7 @@ import httpx
 from botocore import UNSIGNED
 from botocore.config import Config
 
+from pavedpath_sandbox.aws.conditions import UnknownConditionError, holds
 from pavedpath_sandbox.documents import Properties, fields, objects, texts
 
 _ACTION = "sts:AssumeRoleWithWebIdentity"
@@ -37,20 +38,25 @@ def refusals(trust: Properties, claims: Mapping[str, Any]) -> Iterator[str]:
     for statement in objects(trust.get("Statement")):
         if _ACTION not in (statement.get("Action"), *texts(statement.get("Action"))):
             continue
-        reasons = [
-            f"{name} is {claims.get(name.partition(':')[2])!r}, not {' or '.join(wanted)}"
-            for name, wanted in _conditions(statement)
-            if str(claims.get(name.partition(":")[2])) not in wanted
-        ]
+        reasons = list(_unmet(fields(statement.get("Condition")), claims))
         if statement.get("Effect") == "Allow" and not reasons:
             return
         found += reasons
     yield from found or ["its trust policy names no identity of GitHub"]
 
 
-def _conditions(statement: Properties) -> Iterator[tuple[str, list[str]]]:
-    for name, wanted in fields(fields(statement.get("Condition")).get("StringEquals")).items():
-        yield name, [wanted] if isinstance(wanted, str) else texts(wanted)
+def _unmet(condition: Properties, claims: Mapping[str, Any]) -> Iterator[str]:
+    named = {f"{ISSUER}:{name}": str(value) for name, value in claims.items()}
+    for operator, keys in condition.items():
+        for key, wanted in fields(keys).items():
+            try:
+                met = holds({operator: {key: wanted}}, named.get)
+            except UnknownConditionError as error:
+                yield f"{error} is not known here"
+                continue
+            if not met:
+                values = [wanted] if isinstance(wanted, str) else texts(wanted)
+                yield f"{key} is {named.get(key.lower())!r}, {operator} wants {' or '.join(values)}"
 
 
 def _trust(role: str) -> Properties:
@@ -66,6 +72,9 @@ def _trust(role: str) -> Properties:
 
 def main() -> int:
     """Write the role's credentials to the environment of the steps that follow; return the exit status."""
+    if "ACTIONS_ID_TOKEN_REQUEST_URL" not in os.environ:
+        sys.stderr.write("the job may ask for no identity token: it needs `permissions: {id-token: write}`\n")
+        return 1
     token = _identity(os.environ["AUDIENCE"])
     if reasons := list(refusals(_trust(os.environ["ROLE"]), claims_of(token))):
         sys.stderr.write(f"Not authorized to perform sts:AssumeRoleWithWebIdentity: {'; '.join(reasons)}\n")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pavedpath_sandbox import environments
 from pavedpath_sandbox.sandbox import Sandbox
 
 from .run import Machine, RunnerError
@@ -17,7 +18,9 @@ _SYSTEM = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 # How the user's package installers reach their registries, and with which certificates.
 _KEPT = re.compile(r"(?:PIP|UV)_\w+|(?:https?|no|all)_proxy|\w*SSL_CERT\w*|REQUESTS_CA_BUNDLE", re.IGNORECASE)
 # What of the sandbox's variables a job of GitHub's would not have: it gets credentials and the cluster by itself.
-_OF_A_PERSON = re.compile(r"PATH|PULUMI_.*|AWS_(?:ACCESS|SECRET|SESSION)_.*|KUBECONFIG|GITHUB_.*|INGRESS_HOST")
+_OF_A_PERSON = re.compile(
+    r"PATH|PULUMI_.*|AWS_(?:ACCESS|SECRET|SESSION)_.*|KUBECONFIG|GITHUB_.*|CHART_REGISTRY_.*|INGRESS_HOST"
+)
 
 
 def machine(
@@ -62,5 +65,25 @@ def machine(
 
 
 def registry_of(sandbox: Sandbox) -> str:
-    """Return the address (HOST:PORT) of the sandbox's registry."""
-    return next(part.address for part in sandbox.status() if part.part == "registry").removeprefix("http://")
+    """Return the address (HOST:PORT) of the sandbox's registry.
+
+    Raises:
+        RunnerError: the sandbox has none.
+    """
+    found = next((part.address for part in sandbox.status() if part.part == "registry"), None)
+    if found is None:
+        raise RunnerError("the sandbox has no registry: `pavedpath-sandbox up` starts one")
+    return found.removeprefix("http://")
+
+
+def addresses(sandbox: Sandbox, repository: str) -> dict[str, dict[str, str]]:
+    """Return the variables of jobs that a resolver of names would make unnecessary, for `machine`.
+
+    An application that is called as its repository answers at NAME.ENVIRONMENT.localhost of the environment's ingress.
+    """
+    found = {"": {"IMAGE_REGISTRY": registry_of(sandbox)}}
+    name = repository.rpartition("/")[2]
+    for environment in environments.NAMES:
+        if host := sandbox.environment(environment).get("INGRESS_HOST"):
+            found[environment] = {"INGRESS_HOST": f"{name}.{environment}.localhost:{host.rpartition(':')[2]}"}
+    return found

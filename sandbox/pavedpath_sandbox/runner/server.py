@@ -8,20 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
 
-from pavedpath_sandbox.documents import Properties, fields, objects, texts
+from pavedpath_sandbox.documents import Properties, fields, objects
 
 from . import act
-from .events import Event, chosen
+from .events import Event
 
 _PUBLIC = "https://github.com"
 
 
 class ServerError(Exception):
-    """GitHub refused; the message says what."""
+    """GitHub refused, or cannot be reached; the message says what.
+
+    Attributes:
+        status: HTTP status of its answer, 0 without one.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass
@@ -31,7 +39,7 @@ class Run:
     id: int
     repository: str
     jobs: dict[str, int] = field(default_factory=dict[str, int])
-    """Id of each job by its title."""
+    """Ids of the jobs that run, by title."""
 
 
 class GitHubServer:
@@ -39,7 +47,7 @@ class GitHubServer:
 
     Args:
         root: its address.
-        token: the owner's; jobs get it as GITHUB_TOKEN.
+        token: the owner's; no job gets it.
     """
 
     def __init__(self, root: str, token: str) -> None:
@@ -51,7 +59,7 @@ class GitHubServer:
 
     def get(self, path: str, **params: str) -> Properties | None:
         """Return an object, None where there is none."""
-        response = self._client.get(f"/{path}", params=params)
+        response = self._sent("GET", path, params=params)
         return None if response.status_code == 404 else _checked(response)
 
     def listed(self, path: str, key: str) -> list[Properties]:
@@ -65,7 +73,13 @@ class GitHubServer:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Properties:
         """Make a change."""
-        return _checked(self._client.post(f"/{path}", json=body))
+        return _checked(self._sent("POST", path, json=body))
+
+    def _sent(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, f"/{path}", **options)
+        except httpx.HTTPError as error:
+            raise ServerError(f"{self.root} cannot be reached: {error}") from error
 
     def clone(self, event: Event, target: Path) -> None:
         """Check the event's commit out, with the whole history; its address is the public one, as jobs know it.
@@ -92,18 +106,16 @@ class GitHubServer:
             if done.returncode:
                 raise ServerError(f"{' '.join(command[:3])}: {done.stderr.strip()}")
 
-    def may_deploy(self, event: Event, environment: str) -> bool:
-        """Say whether the policies of an environment let the event's ref deploy to it."""
-        path = f"repos/{event.repository}/environments/{quote(environment, safe='')}"
-        found = self.get(path)
-        if found is None or event.name == "pull_request":
-            return False
-        if not fields(found.get("deployment_branch_policy")).get("custom_branch_policies"):
-            return True
-        kind, _, name = event.ref.removeprefix("refs/").partition("/")
-        wanted = "tag" if kind == "tags" else "branch"
-        policies = self.listed(f"{path}/deployment-branch-policies", "branch_policies")
-        return chosen([str(each["name"]) for each in policies if each.get("type", "branch") == wanted], name)
+    def gate(self, event: Event, environment: str) -> str:
+        """Return why a job of the event may not deploy to an environment now; empty if it may."""
+        body = {**_in(event.repository), "environment": environment, "ref": event.ref}
+        found = self.post("_sandbox/environments/gate", body)
+        waits = f"{environment} waits for its reviewers or its timer, which act cannot do" if found["waits"] else ""
+        return str(found["refusal"] or waits)
+
+    def declared(self, repository: str) -> list[str]:
+        """Return the names of a repository's environments."""
+        return [str(each["name"]) for each in self.listed(f"repos/{repository}/environments", "environments")]
 
     def contents(self, repository: str, environment: str) -> tuple[dict[str, str], dict[str, str]]:
         """Return the secrets and variables that a job may read: the repository's, and those of its environment."""
@@ -115,7 +127,7 @@ class GitHubServer:
         return secrets, variables
 
     def _of(self, repository: str, path: str, scope: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        held = {"repository": repository.partition("/")[2], **scope}
+        held = {**_in(repository), **scope}
         secrets = {
             str(each["name"]): str(self.post("_sandbox/secrets/decrypt", {**held, "name": each["name"]})["value"])
             for each in self.listed(f"{path}/secrets", "secrets")
@@ -126,7 +138,7 @@ class GitHubServer:
     def start_run(self, event: Event, workflow: Mapping[str, Any], file: str) -> Run:
         """Begin a run of a workflow."""
         body: dict[str, Any] = {
-            "repository": event.repository.partition("/")[2],
+            **_in(event.repository),
             "workflow": str(workflow.get("name", file)),
             "path": f".github/workflows/{file}",
             "event": event.name,
@@ -140,51 +152,53 @@ class GitHubServer:
         }
         return Run(int(str(self.post("_sandbox/runs", body)["id"])), event.repository)
 
-    def token_of(self, run: Run, workflow: Mapping[str, Any]) -> str:
-        """Return the run's own token, with the permissions of all its jobs: act knows one for them all."""
-        wanted: dict[str, str] = {}
-        for job in act.jobs(workflow).values():
-            for scope, access in fields(job.get("permissions")).items():
-                wanted[scope] = "write" if "write" in (str(access), wanted.get(scope)) else str(access)
-        return str(self.post(f"_sandbox/runs/{run.id}/token", {"permissions": wanted})["token"])
+    def token_of(self, run: Run, permissions: Mapping[str, str] | None) -> str:
+        """Return the run's own token; without permissions it has those of the repository's setting."""
+        body = {} if permissions is None else {"permissions": dict(permissions)}
+        return str(self.post(f"_sandbox/runs/{run.id}/token", body)["token"])
 
-    def start_job(self, run: Run, title: str, document: Mapping[str, Any]) -> str:
-        """Begin a job; return its status: in_progress, waiting (for its environment's rules) or completed (refused)."""
-        wanted = document.get("runs-on", [])
-        spec: dict[str, Any] = {"name": title, "labels": [wanted] if isinstance(wanted, str) else texts(wanted)}
-        if environment := act.environment_of(document):
-            spec["environment"] = environment
-        self.post(f"_sandbox/runs/{run.id}/jobs", {"jobs": [spec]})
-        return self.begin(run, title)
-
-    def begin(self, run: Run, title: str) -> str:
-        """Give a job that is queued to a runner; return its status."""
-        listed = self.listed(f"repos/{run.repository}/actions/runs/{run.id}/jobs", "jobs")
-        job = next(each for each in listed if each["name"] == title)
-        run.jobs[title] = int(str(job["id"]))
+    def start_job(self, run: Run, title: str, document: Mapping[str, Any]) -> None:
+        """Begin a job; one that its environment refuses or holds back does not begin."""
+        job = self._added(run, title, {"labels": act.runs_on(document), "environment": act.environment_of(document)})
         if job["status"] == "queued":
-            job = self.post(f"_sandbox/jobs/{job['id']}", {"hosted": True})
-        return str(job["status"])
+            self.post(f"_sandbox/jobs/{job['id']}", {"hosted": True})
+            run.jobs[title] = int(str(job["id"]))
+
+    def skip_job(self, run: Run, title: str) -> None:
+        """Show a job that did not begin."""
+        job = self._added(run, title, {"labels": []})
+        self.post(f"_sandbox/jobs/{job['id']}", {"conclusion": "skipped"})
+
+    def _added(self, run: Run, title: str, spec: Mapping[str, Any]) -> Properties:
+        wanted = {"name": title, **{name: value for name, value in spec.items() if value != ""}}
+        added = self.post(f"_sandbox/runs/{run.id}/jobs", {"jobs": [wanted]})
+        return next(each for each in objects(added.get("jobs")) if each["name"] == title)
 
     def finish_job(self, run: Run, title: str, result: str) -> None:
-        """End a job that was started."""
-        self.post(f"_sandbox/jobs/{run.jobs[title]}", {"conclusion": result})
+        """End a job, if it could begin."""
+        if (job := run.jobs.pop(title, None)) is not None:
+            self.post(f"_sandbox/jobs/{job}", {"conclusion": result})
 
-    def close_run(self, run: Run) -> None:
-        """End a run."""
-        self.post(f"_sandbox/runs/{run.id}/close", {})
+    def close_run(self, run: int) -> None:
+        """End a run, and cancel what of it has not ended; nothing to do for one that is gone."""
+        try:
+            self.post(f"_sandbox/runs/{run}/close", {})
+        except ServerError as error:
+            if error.status != 404:
+                raise
 
-    def identity_url(self, event: Event, environment: str) -> str:
-        """Return the address that gives a job its identity token; an audience is appended to it."""
-        claims = {"repository": event.repository, "ref": event.ref, "sha": event.sha, "event_name": event.name}
-        if environment:
-            claims["environment"] = environment
-        return f"{self.root}/_sandbox/oidc/token?{urlencode(claims)}"
+    def identity(self, run: Run, environment: str) -> dict[str, str]:
+        """Return the two variables with which the jobs ask for their identity tokens, until the run ends."""
+        body = {"environment": environment} if environment else {}
+        return {name: str(value) for name, value in self.post(f"_sandbox/runs/{run.id}/oidc", body).items()}
+
+
+def _in(repository: str) -> dict[str, str]:
+    return {"repository": repository.partition("/")[2]}
 
 
 def _checked(response: httpx.Response) -> Properties:
     if response.is_error:
-        raise ServerError(
-            f"{response.request.method} {response.url.path}: {response.status_code} {response.text[:500]}"
-        )
+        what = f"{response.request.method} {response.url.path}: {response.status_code} {response.text[:500]}"
+        raise ServerError(what, response.status_code)
     return fields(response.json()) if response.content else {}

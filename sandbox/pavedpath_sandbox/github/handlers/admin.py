@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from pavedpath_sandbox.github import gates
 from pavedpath_sandbox.github.access import is_owner
 from pavedpath_sandbox.github.call import Call, call_of
 from pavedpath_sandbox.github.checks import check_view
@@ -18,7 +19,7 @@ from pavedpath_sandbox.github.handlers.apps import register
 from pavedpath_sandbox.github.handlers.checks import report
 from pavedpath_sandbox.github.handlers.secrets import decrypt
 from pavedpath_sandbox.github.identity import authenticate
-from pavedpath_sandbox.github.identitytokens import request_of_job
+from pavedpath_sandbox.github.identitytokens import request_of_job, request_of_run
 from pavedpath_sandbox.github.limits import Limits
 from pavedpath_sandbox.github.render import ACTIONS_APP, organization_of
 from pavedpath_sandbox.github.runtokens import issue
@@ -99,6 +100,19 @@ def _run_token(call: Call) -> Json:
 
 def _token_request(call: Call) -> Json:
     return request_of_job(call, call.need(call.store.by_id("job", call.number("id"))))
+
+
+def _run_token_request(call: Call) -> Json:
+    return request_of_run(call, _run_named(call), call.body.get("environment"))
+
+
+def _gate(call: Call) -> Json:
+    owner = _repository(call)
+    record = call.store.find("environment", owner.id, str(_field(call, "environment")).lower())
+    if record is None:  # a job that names it makes it, without rules
+        return {"refusal": None, "waits": False}
+    waits = bool(record["reviewers"] or record["wait_timer"])
+    return {"refusal": gates.refusal(call, owner, str(_field(call, "ref")), record), "waits": waits}
 
 
 def _check(call: Call) -> Json:
@@ -198,10 +212,12 @@ def routes(store: Store, settings: Settings, limits: Limits, deliverer: Delivere
         route("runs/{id}/jobs", _add_jobs),
         route("runs/{id}/close", _close),
         route("runs/{id}/token", _run_token),
+        route("runs/{id}/oidc", _run_token_request),
         route("jobs/{id}/oidc", _token_request),
         route("checks", _check),
         route("jobs/{id}", _advance),
         route("runners/{id}/connect", _connect),
+        route("environments/gate", _gate),
         route("secrets/decrypt", _secret),
         route("apps", _app),
     ]

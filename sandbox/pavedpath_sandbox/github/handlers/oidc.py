@@ -11,7 +11,7 @@ from pavedpath_sandbox.github.errors import DOCUMENTATION, GitHubError
 from pavedpath_sandbox.github.gitdata import Git
 from pavedpath_sandbox.github.handlers.admin import require_owner
 from pavedpath_sandbox.github.identity import authenticate, credential
-from pavedpath_sandbox.github.identitytokens import ISSUER, PATH, Signer, claims_of, claims_of_job, job_of_request
+from pavedpath_sandbox.github.identitytokens import ISSUER, PATH, Signer, claims_of, claims_of_request
 from pavedpath_sandbox.github.limits import Limits
 from pavedpath_sandbox.github.render import organization_of
 from pavedpath_sandbox.github.settings import Settings
@@ -46,13 +46,14 @@ def _chosen(call: Call, user: Record) -> Json:
 
 
 def routes(store: Store, settings: Settings, limits: Limits) -> list[BaseRoute]:
-    """The routes. Tokens are for a job (by its own request token) or for the organisation's owner."""
+    """The routes. Tokens are for a job or a run (by its own request token) or for the organisation's owner."""
 
     def claims(request: Request) -> Json:
         authorization = request.headers.get("authorization")
         call = call_of(request, store, settings, limits, user=None)
-        if authorization and (job := job_of_request(store, credential(authorization))):
-            return claims_of_job(call, job, call.query.get("audience"))
+        held = claims_of_request(call, credential(authorization), call.query.get("audience")) if authorization else None
+        if held:
+            return held
         user, _ = authenticate(store, settings, authorization)
         return _chosen(call, require_owner(store, settings, user))
 

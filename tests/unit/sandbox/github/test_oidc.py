@@ -89,6 +89,23 @@ def test_a_job_gets_tokens_of_its_own_while_it_runs(github: Any) -> None:
     assert read(c, url, token).status_code == 401
 
 
+def test_a_run_gets_tokens_of_one_environment_that_its_ref_may_deploy_to(github: Any) -> None:
+    c = github
+    c.repository()
+    c.put("/repos/acme/app/environments/dev", {}, status=200)
+    only = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
+    c.put("/repos/acme/app/environments/prod", only, status=200)
+    run = c.post("/_sandbox/runs", {"repository": "app", "jobs": [], "open": True}, status=200)["id"]
+    assert "not allowed" in c.post(f"/_sandbox/runs/{run}/oidc", {"environment": "prod"}, status=422)["message"]
+    given = c.post(f"/_sandbox/runs/{run}/oidc", {"environment": "dev"}, status=200)
+    url, token = given["ACTIONS_ID_TOKEN_REQUEST_URL"], given["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
+    claims = verified(c, read(c, f"{url}&environment=prod", token).json()["value"])
+    assert (claims["environment"], claims["run_id"]) == ("dev", str(run))
+    c.post(f"/_sandbox/runs/{run}/close", status=200)
+    assert read(c, url, token).status_code == 401
+    c.post(f"/_sandbox/runs/{run}/oidc", status=409)
+
+
 def test_the_key_outlives_the_server(settings: Settings, start: Callable[..., Any]) -> None:
     with start(settings) as first:
         keys = read(first, "/.well-known/jwks", None).json()

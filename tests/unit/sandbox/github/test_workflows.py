@@ -82,6 +82,27 @@ def test_only_what_can_be_dispatched_is(c: Any) -> None:
     c.post(f"{R}/actions/workflows/deploy.yml/dispatches", {"ref": "main"}, status=403, token="member-token")
 
 
+def test_a_run_whose_runner_was_lost_ends_with_what_had_not_ended(c: Any) -> None:
+    jobs: list[dict[str, Any]] = [{"name": name, "labels": []} for name in ("done", "lost", "next")]
+    jobs[2]["needs"] = ["lost"]
+    run = c.post("/_sandbox/runs", {"repository": "app", "jobs": jobs[:1], "open": True}, status=200)["id"]
+    first = c.get(f"{R}/actions/runs/{run}/jobs")["jobs"][0]["id"]
+    c.post(f"/_sandbox/jobs/{first}", {"hosted": True}, status=200)
+    c.post(f"/_sandbox/jobs/{first}", {"conclusion": "success"}, status=200)
+    assert c.get(f"{R}/actions/runs/{run}")["status"] == "in_progress"
+    c.post(f"/_sandbox/runs/{run}/jobs", {"jobs": jobs[1:]}, status=200)
+    for _ in range(2):  # closing twice does no more
+        closed = c.post(f"/_sandbox/runs/{run}/close", status=200)
+        assert (closed["status"], closed["conclusion"]) == ("completed", "cancelled")
+    found = {one["name"]: one["conclusion"] for one in c.get(f"{R}/actions/runs/{run}/jobs")["jobs"]}
+    assert found == {"done": "success", "lost": "cancelled", "next": "skipped"}
+
+
+def test_an_open_run_without_jobs_can_be_closed(c: Any) -> None:
+    run = c.post("/_sandbox/runs", {"repository": "app", "jobs": [], "open": True}, status=200)["id"]
+    assert c.post(f"/_sandbox/runs/{run}/close", status=200)["conclusion"] == "cancelled"
+
+
 @pytest.mark.parametrize(
     ("text", "inputs"),
     [

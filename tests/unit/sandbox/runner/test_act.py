@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pavedpath_sandbox.github.runtokens import NAMES
 from pavedpath_sandbox.runner.act import (
     Files,
     NoStandInError,
@@ -12,8 +13,11 @@ from pavedpath_sandbox.runner.act import (
     command,
     environment_of,
     labels,
+    permissions,
+    runs_on,
     stand_ins,
     understand,
+    understood,
 )
 from pavedpath_sandbox.runner.events import read
 from pavedpath_sandbox.runner.run import STAND_INS
@@ -50,7 +54,9 @@ def test_what_act_says() -> None:
                 line(job="ci/Build", jobID="build", stepResult="failure", msg="  ❌  Failure - Main make [4ms]"),
                 line(job="ci/Build", jobID="build", jobResult="failure"),
                 "Error: Job 'build' failed\n",
-            ]
+                line(level="warning", msg="unable to build"),
+            ],
+            "ci",
         )
     )
     assert said == [
@@ -61,13 +67,67 @@ def test_what_act_says() -> None:
         Said("build", "Build", step_failed="Main make"),
         Said("build", "Build", result="failure"),
         Said("", line="Error: Job 'build' failed"),
+        Said("", line="unable to build"),
     ]
+
+
+def test_a_slash_in_the_workflow_s_name_is_not_the_job_s() -> None:
+    assert next(understand([line(job="CI / CD/a/b ", jobID="x", msg="")], "CI / CD")).title == "a/b"
 
 
 def test_what_a_workflow_asks_for() -> None:
     assert labels(WORKFLOW) == {"ubuntu-latest", "self-hosted", "linux", "dev"}
     assert {each.partition("@")[0] for each in actions(WORKFLOW)} == {"actions/checkout", "docker/build-push-action"}
     assert [environment_of(job) for job in WORKFLOW["jobs"].values()] == ["", "dev"]
+
+
+def test_labels_stand_alone_in_a_list_or_beside_a_group() -> None:
+    asked = [{"runs-on": "a"}, {"runs-on": ["a", "b"]}, {"runs-on": {"group": "g", "labels": "a"}}, {}]
+    assert [runs_on(each) for each in asked] == [["a"], ["a", "b"], ["a"], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("jobs: {a: {permissions: {contents: write}}, b: {permissions: {contents: none, id-token: write}}}",
+         {"contents": "write", "id-token": "write"}),
+        ("jobs: {a: {permissions: {contents: read}}, b: {permissions: {contents: none}}}", {"contents": "read"}),
+        ("{permissions: {checks: write}, jobs: {a: {}, b: {permissions: {contents: read}}}}",
+         {"checks": "write", "contents": "read"}),
+        ("{permissions: {}, jobs: {a: {}}}", {}),
+        ("{permissions: , jobs: {a: {}}}", {}),
+        ("{permissions: read-all, jobs: {a: {}}}", dict.fromkeys(NAMES, "read")),
+        ("jobs: {a: {}, b: {permissions: {contents: read}}}", None),
+    ],
+)  # fmt: skip
+def test_permissions_are_those_of_all_jobs_together(text: str, expected: object) -> None:
+    assert permissions(read(text)) == expected
+
+
+def test_only_the_steps_of_a_refused_job_are_replaced() -> None:
+    text = """
+on: {push: {branches: [main]}}
+jobs:
+  dev: &dev
+    if: github.ref == 'refs/heads/main'
+    concurrency:
+      group: x
+      queue: max
+    steps: [{uses: actions/setup-python@v1, with: {python-version: '3.10', cache: true}}]
+  prod:
+    environment: prod
+    needs: [dev]
+    steps: [{run: make deploy}]
+"""
+    before, after = read(text), read(understood(text, ["prod"]))
+    assert after["on"] == before["on"]
+    assert after["jobs"]["dev"] == {**before["jobs"]["dev"], "concurrency": {"group": "x"}}
+    assert "'3.10'" in understood(text, ["prod"])
+    assert "cache: true" in understood(text, ["prod"])
+    [step] = after["jobs"]["prod"]["steps"]
+    assert "exit 1" in step["run"]
+    assert after["jobs"]["prod"]["needs"] == ["dev"]
+    assert understood(text) == text.replace("      queue: max\n", "")
 
 
 def test_a_stand_in_is_found_by_the_commit_that_is_used() -> None:

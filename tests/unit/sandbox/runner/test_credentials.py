@@ -10,9 +10,9 @@ from pavedpath_sandbox.runner.credentials import ISSUER, claims_of, refusals
 SUBJECT = "repo:acme/orders:environment:dev"
 
 
-def trust(**conditions: Any) -> dict[str, Any]:
+def trust(operator: str = "StringEquals", **conditions: Any) -> dict[str, Any]:
     named = {f"{ISSUER}:{name}": value for name, value in conditions.items()}
-    allowed = {"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": named}}
+    allowed = {"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {operator: named}}
     return {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole"}, allowed]}
 
 
@@ -33,6 +33,19 @@ def test_the_subject_that_is_named_comes_in(subjects: Any) -> None:
 )
 def test_another_does_not(claims: dict[str, str], reason: str) -> None:
     assert reason in " ".join(refusals(trust(aud="sts.amazonaws.com", sub=SUBJECT), claims))
+
+
+@pytest.mark.parametrize(
+    ("operator", "wanted", "refused"),
+    [
+        ("StringLike", "repo:acme/orders:*", False),
+        ("StringLike", "repo:acme/other:*", True),
+        ("StringNotEquals", SUBJECT, True),
+        ("NumericEquals", SUBJECT, True),
+    ],
+)
+def test_every_operator_counts_and_an_unknown_one_lets_nobody_in(operator: str, wanted: str, refused: bool) -> None:
+    assert bool(list(refusals(trust(operator, sub=wanted), {"sub": SUBJECT}))) is refused
 
 
 def test_a_policy_without_statements_lets_nobody_in() -> None:
