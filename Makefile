@@ -47,7 +47,7 @@ bootstrap: toolchain-ready  ## Make the place of a team's state: a bucket and a 
 
 ##@ Stories
 .PHONY: demo-delivery
-demo-delivery: toolchain-ready  ## A change from commit to production and back, by the generated workflows (VERBOSE=1: all they say; FIRST=3: from chapter 3 on)
+demo-delivery: toolchain-ready  ## A change from commit to production and back, by the generated workflows (7 chapters; VERBOSE=1, FIRST=3)
 	@$(PYTHON) -m demo.delivery $(if $(VERBOSE),--verbose) $(if $(FIRST),--first $(FIRST))
 
 ##@ Checks

@@ -330,8 +330,10 @@ def afterwards(stage: Stage) -> None:
 
 
 def what_stood_in(stage: Stage) -> None:
-    """Say what was not the real thing."""
-    stage.title("What stood in, and what could not run")
+    """Say what was not the real thing, in the chapters that were told."""
+    if not stage.ran:
+        return
+    stage.title("7  What stood in, and what could not run")
     for name in sorted({each.partition("@")[0] for each in stage.used} & set(known(STAND_INS))):
         about = next(
             line.removeprefix("description: ")
@@ -344,6 +346,7 @@ def what_stood_in(stage: Stage) -> None:
         "Pull requests and reviews: the sandbox's GitHub, with the rulesets that the stacks made.",
         "Approval by GitHub's reviewers (Enterprise): the plan here is team, a branch with approvals stands for it.",
         "Slack: a server on loopback took the messages.",
+        "Jobs of one run share one token and one environment's secrets: act knows no other.",
     ):
         stage.say(line)
 
@@ -351,7 +354,8 @@ def what_stood_in(stage: Stage) -> None:
 def deploy_stacks(console: Console, sandbox: Sandbox) -> None:
     """Bring the stacks up; what stands already is left as it is."""
     for environment, stacks in (("dev", ("shared", "dev")), ("prod", ("shared", "prod"))):
-        with console.status(f"bringing up {', '.join(stacks)}"):
+        console.print(f"  bringing up {', '.join(stacks)} (a minute or two each, the first time)")
+        with console.status("the engine is at work"):
             done = subprocess.run(
                 [str(PAVEDPATH), "stack", "up", *stacks],
                 cwd=ROOT,
@@ -430,6 +434,9 @@ def play(verbose: bool, first: int = 1) -> int:
         try:
             for chapter in CHAPTERS[first - 1 :]:
                 chapter(stage)
+        except KeyboardInterrupt:
+            console.print("\ninterrupted; the next telling starts over")
+            return 130
         except (StoryError, RefusedError, RunnerError, NoStandInError, ServerError) as error:
             console.print(f"\n[red]The story ends here:[/red] {escape(str(error))}")
             return 1
