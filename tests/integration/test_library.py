@@ -48,7 +48,8 @@ def readme_program() -> str:
 def test_the_wheel_holds_the_typed_package_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"pavedpath/py.typed", "pavedpath/__init__.pyi"} <= names
-    sources = {str(path.relative_to(LIBRARY)) for path in LIBRARY.glob("pavedpath/**/*.py")}
+    kinds = ("*.py", "*.lock.toml")
+    sources = {str(path.relative_to(LIBRARY)) for kind in kinds for path in LIBRARY.glob(f"pavedpath/**/{kind}")}
     assert {name for name in names if ".dist-info/" not in name} == sources | {
         "pavedpath/py.typed",
         "pavedpath/__init__.pyi",
