@@ -46,6 +46,11 @@ def _count_step(highest: float) -> float:
     return max(1.0, _step(highest))
 
 
+def _share_step(highest: float) -> float:
+    """A share is 100 % at most, also where there is none yet."""
+    return min(_step(highest), 1 / _TICKS)
+
+
 def _duration_step(highest: float) -> float:
     fitting = [step for step in _DURATIONS_S if step * _TICKS >= highest]
     return fitting[0] if fitting else _DAY_S * _count_step(highest / _DAY_S)
@@ -72,7 +77,7 @@ _PLOTS = (
         duration,
         _duration_step,
     ),
-    _Plot("change-failure-rate", "Change failure rate", "share of deployments a week", _failure_rate, rate, _step),
+    _Plot("change-failure-rate", "Change failure rate", "share of deployments a week", _failure_rate, rate, _share_step),
     _Plot(
         "time-to-restore",
         "Time to restore",

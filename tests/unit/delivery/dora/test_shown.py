@@ -92,6 +92,13 @@ def test_any_values_fit_between_the_axes(medians: list[float | None]) -> None:
         assert float(bar.attrib["height"]) >= 0
 
 
+def test_a_share_ends_at_a_hundred_per_cent_also_without_a_failure(found: Figures) -> None:
+    weeks = [replace(week, failures=0) for week in found.weeks]
+    root = _root(plots(replace(found, weeks=weeks))["change-failure-rate"])
+    shares = [float(text.rstrip("%")) for each in root.iter() if (text := each.text or "").endswith("%")]
+    assert max(shares) == 100
+
+
 def test_the_table_of_a_job(found: Figures) -> None:
     text = markdown(found, "prod", {"shop": found, "billing": found})
     assert f"| {found.per_day:.2f} a day |" in text
