@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from pavedpath.problem import refuse
-from pavedpath.workflows import portable
+from pavedpath.workflows import admission, portable
 from pavedpath.workflows.catalogue.steps import DIAGNOSTICS_DAYS, variable_of
 from pavedpath.workflows.portable import Tools, Words
 from pavedpath.workflows.service import Image, Service, Target
@@ -60,7 +60,7 @@ def render(
     """
     found = [
         *portable.problems(service, tools),
-        *portable.labels_problems("runners", runners),
+        *admission.labels_problems("runners", runners),
         *portable.exceptions_problems(exceptions),
     ]
     refuse("gitlab.render", service.name, found)

@@ -245,15 +245,22 @@ def embedded(text: str) -> tuple[str, ...]:
     Raises:
         ExpressionError: an expression that does not end.
     """
-    found: list[str] = []
+    return tuple(embedded_so_far(text))
+
+
+def embedded_so_far(text: str) -> Iterator[str]:
+    """Yield the expressions in a text, without their braces.
+
+    Raises:
+        ExpressionError: an expression that does not end, after all those before it.
+    """
     position = text.find("${{")
     while position >= 0:
         match = _INSIDE.match(text, position + 3)
         if match is None:
             raise ExpressionError("'${{' has no '}}'")
-        found.append(match[0][:-2].strip())
+        yield match[0][:-2].strip()
         position = text.find("${{", match.end())
-    return tuple(found)
 
 
 _BARE = re.compile(r"(?<!\$)\{\{-?\s*((?:" + "|".join(CONTEXTS) + r")\.[\w.*-]+)[^}]*\}\}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pavedpath.names import LOGIN, NameRule
 from pavedpath.problem import Problem, refuse
-from pavedpath.workflows import portable
+from pavedpath.workflows import admission, portable
 from pavedpath.workflows.catalogue.steps import DIAGNOSTICS_DAYS, joined
 from pavedpath.workflows.portable import Tools, Words
 from pavedpath.workflows.service import Image, Service, Target
@@ -77,15 +77,15 @@ def render(service: Service, tools: Tools, settings: Settings, *, exceptions: st
 
 def _jenkins_problems(service: Service, settings: Settings) -> Iterator[Problem]:
     if service.images:
-        yield from _OWNER.check("owner", service.owner)
+        yield from admission.ruled("owner", service.owner, _OWNER)
     yield from _HOST.check("settings.registry", settings.registry)
     yield from _BRANCH.check("settings.default_branch", settings.default_branch)
-    yield from portable.labels_problems("settings", (settings.untrusted, settings.trusted))
+    yield from admission.labels_problems("settings", (settings.untrusted, settings.trusted))
     if settings.untrusted == settings.trusted:
         yield Problem(
             "settings.trusted", settings.trusted, "requests would run where credentials are", "use two labels"
         )
-    for target in service.targets:
+    for target in () if portable.mistyped(service) else service.targets:
         names = settings.approvers.get(target.environment, ())
         at = f"settings.approvers[{target.environment}]"
         if portable.approved(target) and not names:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .expressions import Expression
-from .grammar import ExpressionError, Node, embedded, parse
+from .grammar import ExpressionError, Node, embedded_so_far, parse
 from .model import Concurrency, Job, Run, Scalar, Step, Uses, Workflow
 
 _STATUS = frozenset({"always", "cancelled", "failure", "success"})
@@ -67,22 +67,22 @@ class Text:
         """Whether all of it is an expression, without braces."""
         return self.place in (Place.JOB_IF, Place.STEP_IF)
 
-    def nodes(self) -> list[Node]:
-        """Return the expressions in it.
-
-        Raises:
-            ExpressionError: one of them cannot be read.
-        """
-        if self.is_condition:
-            return [parse(self.text)]
-        return [parse(each) for each in embedded(self.text)]
+    def parsed(self) -> Iterator[Node | ExpressionError]:
+        """Yield the expressions in it, and in the place of one that cannot be read, why."""
+        try:
+            for each in [self.text] if self.is_condition else embedded_so_far(self.text):
+                try:
+                    node = parse(each)
+                except ExpressionError as error:
+                    yield error
+                else:
+                    yield node
+        except ExpressionError as error:
+            yield error
 
     def readable(self) -> list[Node]:
-        """Return the expressions in it, or nothing where one cannot be read."""
-        try:
-            return self.nodes()
-        except ExpressionError:
-            return []
+        """Return the expressions in it that can be read."""
+        return [each for each in self.parsed() if not isinstance(each, ExpressionError)]
 
 
 def texts(workflow: Workflow) -> Iterator[Text]:

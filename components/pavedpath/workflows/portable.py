@@ -11,9 +11,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pavedpath.names import ENVIRONMENT, NAMESPACE, RELEASE, NameRule
+from pavedpath.names import NameRule
 from pavedpath.plans import Approval
 from pavedpath.problem import Problem
+from pavedpath.workflows import admission
 from pavedpath.workflows.catalogue.deploy import HISTORY
 from pavedpath.workflows.catalogue.flows import RELEASES
 from pavedpath.workflows.catalogue.images import SEVERITIES
@@ -38,19 +39,6 @@ _PINNED = NameRule(
     "it is no image by digest, and a tag can be moved",
     "give NAME@sha256:… with the digest's 64 digits",
 )
-_FOLDER = NameRule(
-    r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))(?!-)[\w./+@-]+",
-    "it is no path in a repository",
-    "give a path such as services/api",
-)
-_CHART = NameRule(rf"oci://[\w./:-]+|{_FOLDER.pattern}", _FOLDER.why, "give a path such as charts/orders, or oci://…")
-_CHECK = NameRule(r"[A-Za-z_][A-Za-z0-9_-]{0,99}", "it cannot be a job", "use letters, digits, _ and -")
-_IMAGE = NameRule(r"[a-z](?:[a-z0-9-]{0,51}[a-z0-9])?", "a registry refuses this name", "use a-z, 0-9 and -")
-_PLATFORM = NameRule(r"[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?", "it is no platform", "give one such as linux/arm64")
-_VERSION = NameRule(r"[0-9]+(?:\.[0-9]+){0,2}", "it is no version of Python", "give one such as 3.12")
-_VARIABLE = NameRule(r"[A-Z_][A-Z0-9_]*", "it is no variable", "use upper case letters, digits and _")
-_LABEL = NameRule(r"[A-Za-z0-9][\w.-]{0,62}", "it is no label", "use letters, digits, . _ and -")
-_PATTERN = NameRule(r"[\w.*+/-]{1,100}", "it is no pattern of tags", "give one such as v*.*.*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,15 +275,15 @@ def deploy(service: Service, target: Target, access: str) -> str:
     command = joined(
         f"pavedpath deploy {in_namespace}",
         f"--environment {target.environment}",
-        f"--chart {shlex.quote(service.chart)}",
+        *service.chart_arguments,
         f"--values-dir {shlex.quote(values)}",
         f"--timeout {target.timeout_minutes}m",
         f"--history {HISTORY}",
         *(f'--image "{image.name}=${variable(image)}"' for image in service.images),
     )
     file = shlex.quote(f"{values}/{target.environment}.yaml")
-    local = not service.chart.startswith("oci://")
-    preview = f"helm lint {shlex.quote(service.chart)} --values {file}\n" if local else ""
+    local = service.chart_folder
+    preview = f"helm lint {shlex.quote(local)} --values {file}\n" if local else ""
     return _bash(
         f': "${{{host}:?is not set: the host that smoke tests ask}}"',
         scratch(),
@@ -331,90 +319,41 @@ def check(command: str) -> str:
 
 
 def problems(service: Service, tools: Tools) -> Iterator[Problem]:
-    """Yield what cannot be rendered: whatever becomes part of a name, a path or a command has a rule."""
-    yield from RELEASE.check("name", service.name)
-    yield from _check_problems(service)
-    yield from _image_problems(service)
-    if service.chart:
-        yield from _CHART.check("chart", service.chart)
-    if service.values:
-        yield from _FOLDER.check("values", service.values)
-    if service.targets and not service.chart:
-        yield Problem("chart", "", "there is nothing to deploy", "name the chart, or no targets")
+    """Yield what cannot be rendered: what no service may hold, and what only these systems refuse."""
+    yield from admission.problems(service)
     if not service.images and not service.targets:
         yield Problem("images", [], "there is nothing to deliver", "name an image or a target")
-    yield from _target_problems(service)
-    for version in service.python:
-        yield from _VERSION.check("python", version)
+    if not mistyped(service):
+        yield from _tag_problems(service)
+    for version in admission.items(service.python):
         if version not in tools.python:
             yield Problem("tools.python", sorted(tools.python), f"it has no image for {version}", "name one by digest")
     images = {"delivery": tools.delivery, "buildkit": tools.buildkit, "trivy": tools.trivy}
     images |= {f"python[{version}]": image for version, image in tools.python.items()}
     images |= {"deploy": tools.deploy} if tools.deploy else {}
     for name, image in images.items():
-        yield from _PINNED.check(f"tools.{name}", image)
+        yield from admission.ruled(f"tools.{name}", image, _PINNED)
 
 
-def labels_problems(argument: str, labels: Sequence[str]) -> Iterator[Problem]:
-    """Yield the labels of runners or agents that are none."""
-    for label in labels:
-        yield from _LABEL.check(argument, label)
+def mistyped(service: Service) -> bool:
+    """Whether anything of a service is of the wrong type: then nothing can be told from how its parts fit."""
+    return any(admission.mistyped("", service, Service))
 
 
 def exceptions_problems(exceptions: str) -> Iterator[Problem]:
     """Yield what is wrong with the path of the scan's exceptions; empty for none."""
-    if exceptions:
-        yield from _FOLDER.check("exceptions", exceptions)
+    yield from admission.mistyped("exceptions", exceptions, str)
+    yield from admission.ruled("exceptions", exceptions, admission.FOLDER, optional=True)
 
 
-def _check_problems(service: Service) -> Iterator[Problem]:
-    if not service.checks:
-        yield Problem("checks", {}, "there is nothing that images could be tested by", "name at least one check")
-    if not service.python:
-        yield Problem("python", [], "no check would run", "name at least one version")
-    for name, command in service.checks.items():
-        yield from _CHECK.check("checks", name)
-        if not command.strip() or not command.replace("\n", "").replace("\t", "").isprintable():
-            yield Problem(f"checks.{name}", None, "it is no command", "give a shell command in plain text")
-
-
-def _image_problems(service: Service) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for image in service.images:
-        yield from _IMAGE.check("images", image.name)
-        if variable(image) in seen:
-            yield Problem("images", image.name, "another is called so", "name each once")
-        seen.add(variable(image))
-        yield from _FOLDER.check("images.context", image.context)
-        yield from _FOLDER.check("images.dockerfile", image.dockerfile)
-        if not image.platforms:
-            yield Problem("images.platforms", [], "it would run nowhere", "name at least one")
-        for platform in image.platforms:
-            yield from _PLATFORM.check("images.platforms", platform)
-
-
-def _target_problems(service: Service) -> Iterator[Problem]:
-    seen: set[str] = set()
+def _tag_problems(service: Service) -> Iterator[Problem]:
     patterns = next((each.tags for each in service.targets if each.tags), ())
     if patterns and not service.images:
         yield Problem("targets", None, "a tag names images, and there are none", "leave tags out, or name an image")
     for index, target in enumerate(service.targets):
-        at = f"targets[{index}]"
-        yield from ENVIRONMENT.check(f"{at}.environment", target.environment)
-        if target.environment.lower() in seen:
-            yield Problem(f"{at}.environment", target.environment, "another is called so", "name each once")
-        seen.add(target.environment.lower())
-        if target.namespace:
-            yield from NAMESPACE.check(f"{at}.namespace", target.namespace)
-        yield from labels_problems(f"{at}.runner_labels", target.runner_labels)
-        yield from _VARIABLE.check(f"{at}.smoke_host_variable", target.smoke_host_variable)
-        if not 1 <= target.timeout_minutes <= 60:
-            yield Problem(f"{at}.timeout_minutes", target.timeout_minutes, "a job may not wait so", "choose 1 to 60")
-        for pattern in target.tags:
-            yield from _PATTERN.check(f"{at}.tags", pattern)
         if target.tags and set(target.tags) != set(patterns):
             why = "the pipeline of a tag goes from the first target of tags to the last"
-            yield Problem(f"{at}.tags", list(target.tags), why, "give all of them the same patterns")
+            yield Problem(f"targets[{index}].tags", list(target.tags), why, "give all of them the same patterns")
 
 
 def _recorded(image: Image, words: Words) -> str:

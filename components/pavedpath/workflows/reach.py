@@ -321,14 +321,22 @@ def _texts_that_count(run: Run, name: str) -> Iterator[Text]:
             yield text
 
 
-def approval_of(facts: EnvironmentFacts) -> str:
-    """Return who must agree before a deployment, in words; empty for nobody."""
+def approval_of(facts: EnvironmentFacts, trigger: str = "push") -> str:
+    """Return who must agree before a deployment, in words; empty for nobody.
+
+    Args:
+        facts: of the environment.
+        trigger: GitHub's name of what starts the run. A pull request is what a push to an approval branch takes; a run
+            on that branch that is started by hand, for example a rollback, asks nobody.
+    """
     if facts.reviewed:
         return "reviewers"
     if APPROVERS in facts.variables:
         return "started by an approver"
     branches = [each for each in facts.branches if each.startswith("deploy/")]
-    return f"pull request into {branches[0]}" if branches and len(branches) == len(facts.branches) else ""
+    if not branches or len(branches) < len(facts.branches):
+        return ""
+    return f"pull request into {branches[0]}" if trigger == "push" else f"none: any writer, on {branches[0]} only"
 
 
 def reachability(workflows: Sequence[Workflow], surroundings: Surroundings) -> list[Reach]:
@@ -341,7 +349,7 @@ def reachability(workflows: Sequence[Workflow], surroundings: Surroundings) -> l
             environment=environment,
             runner=", ".join(workflow.jobs[name].runs_on),
             secrets=tuple(secrets_of(run, name)),
-            approval=approval_of(surroundings.environments[environment])
+            approval=approval_of(surroundings.environments[environment], event.trigger)
             if environment in surroundings.environments
             else "",
         )

@@ -100,7 +100,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=1, cutoff=0.6)
     if found:
         return f"did you mean {next(each for each in names if each.lower() == found[0])}?"
-    return f"there is {', '.join(names)}" if names else "there is none"
+    if not names:
+        return "add it, or take the reference away"
+    return f"add it, or name one that is there: {', '.join(names)}"
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,11 @@ def problems(workflow: Workflow, surroundings: Surroundings) -> Iterator[Problem
             if "${{" in text.text:
                 yield Problem(text.where, text.text, "GitHub evaluates no expression here", "write plain text")
             continue
-        try:
-            nodes = text.nodes()
-        except ExpressionError as error:
-            yield Problem(text.where, text.text, f"the expression cannot be read: {error}", "correct it")
-            continue
         known = _Known(workflow, surroundings, text)
-        for node in nodes:
+        for node in text.parsed():
+            if isinstance(node, ExpressionError):
+                yield Problem(text.where, text.text, f"the expression cannot be read: {node}", "correct it")
+                continue
             yield from _functions(node, text)
             defaulted = set(_with_default(node))
             for reference in (each for each in walk(node) if isinstance(each, Reference)):

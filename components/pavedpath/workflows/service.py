@@ -3,6 +3,7 @@
 It says what there is (checks, images, a chart, environments), not how a system of pipelines does it.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class Service:
     """Shell command of each check by job id."""
     images: Sequence[Image] = ()
     chart: str = ""
-    """Folder of the chart; empty for none."""
+    """Folder of the chart, or oci://HOST/NAME:VERSION or oci://HOST/NAME@sha256:… of a registry; empty for none."""
     values: str = ""
     """Folder of its values and SOPS files. Default: etc/helm_values/<name>."""
     targets: Sequence[Target] = ()
@@ -63,3 +64,16 @@ class Service:
     """Per cent of lines that the tests must reach; none without it."""
     owner: str = ""
     """Organisation; by default that of the repository, as `github.repository_owner`."""
+
+    @property
+    def chart_folder(self) -> str:
+        """Folder of the chart; empty if a registry has it, or there is none."""
+        return "" if self.chart.startswith("oci://") else self.chart
+
+    @property
+    def chart_arguments(self) -> Sequence[str]:
+        """What `pavedpath deploy` is told of the chart; a version apart, as not every Helm takes it in the name."""
+        name, colon, version = self.chart.rpartition(":")
+        if self.chart_folder or not colon or "@" in name:
+            return (f"--chart {shlex.quote(self.chart)}",)
+        return f"--chart {shlex.quote(name)}", f"--chart-version {shlex.quote(version)}"

@@ -114,7 +114,9 @@ def services(draw: st.DrawFn) -> Service:
         owner="acme",
         checks=draw(checks),
         images=images,
-        chart=draw(st.sampled_from(["charts/shop", "oci://ghcr.io/acme/charts/shop"])) if targets else "",
+        chart=draw(st.sampled_from(["charts/shop", f"oci://ghcr.io/acme/charts/shop@sha256:{'0' * 64}"]))
+        if targets
+        else "",
         values=draw(st.sampled_from(["", "etc/values"])),
         targets=targets,
         python=draw(st.sampled_from([["3.12"], ["3.12", "3.13"]])),

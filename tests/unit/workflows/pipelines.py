@@ -68,7 +68,7 @@ def _orders(approval: Approval) -> Pipeline:
 
 def _values() -> Pipeline:
     """A repository that holds values only: its chart and its images come from elsewhere."""
-    shop = service(DEV, images=(), chart="oci://ghcr.io/acme/charts/web-service")
+    shop = service(DEV, images=(), chart="oci://ghcr.io/acme/charts/web-service:1.2.0")
     gate = ci(Blueprint(service=Service(name="orders", checks={"lint": "yamllint etc"})))
     offered = Surroundings(environments={"dev": facts("KUBECONFIG_ORDERS")})
     return Pipeline([gate, *deploy(Blueprint(service=shop))], offered)

@@ -156,7 +156,7 @@ SHAPES = {
     "orders": ORDERS,
     "tags": replace(ORDERS, targets=[DEV, TAGGED, Target(environment="eu", approval=Approval.BRANCH)]),
     "two images": replace(ORDERS, images=[API, Image(name="worker-2", context=".", platforms=["linux/arm64"])]),
-    "values": replace(ORDERS, images=[], chart="oci://ghcr.io/acme/charts/web"),
+    "values": replace(ORDERS, images=[], chart="oci://ghcr.io/acme/charts/web:1.2.0"),
     "images": replace(ORDERS, targets=[], chart="", python=["3.12", "3.13"]),
 }
 

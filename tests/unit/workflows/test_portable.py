@@ -182,10 +182,10 @@ class TestRelease:
 BROKEN: list[tuple[dict[str, Any], str]] = [
     *(({"name": each}, "name") for each in HOSTILE),
     *(({"checks": {each: "true"}}, "checks") for each in HOSTILE),
-    *(({"images": [replace(API, name=each)]}, "images") for each in HOSTILE),
-    *(({"images": [replace(API, context=each)]}, "images.context") for each in HOSTILE),
-    *(({"images": [replace(API, dockerfile=each)]}, "images.dockerfile") for each in HOSTILE),
-    *(({"images": [replace(API, platforms=[each])]}, "images.platforms") for each in HOSTILE),
+    *(({"images": [replace(API, name=each)]}, "images[0].name") for each in HOSTILE),
+    *(({"images": [replace(API, context=each)]}, "images[0].context") for each in HOSTILE),
+    *(({"images": [replace(API, dockerfile=each)]}, "images[0].dockerfile") for each in HOSTILE),
+    *(({"images": [replace(API, platforms=[each])]}, "images[0].platforms") for each in HOSTILE),
     *(({"chart": each}, "chart") for each in HOSTILE),
     *(({"values": each}, "values") for each in HOSTILE if each),
     *(({"targets": [replace(DEV, environment=each)]}, "targets[0].environment") for each in HOSTILE),
@@ -202,8 +202,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"checks": {"test": " "}}, "checks.test"),
     ({"checks": {"test": "echo \x1b[2J"}}, "checks.test"),
     ({"python": []}, "python"),
-    ({"images": [API, API]}, "images"),
-    ({"images": [replace(API, platforms=[])]}, "images.platforms"),
+    ({"images": [API, API]}, "images[1].name"),
+    ({"images": [replace(API, platforms=[])]}, "images[0].platforms"),
     ({"images": [], "targets": [], "chart": ""}, "images"),
     ({"chart": ""}, "chart"),
     ({"targets": [DEV, replace(DEV, environment="Dev")]}, "targets[1].environment"),
@@ -220,6 +220,25 @@ def test_what_no_pipeline_may_hold_is_refused_by_both(change: dict[str, Any], ar
         with pytest.raises(InvalidArgumentsError) as caught:
             render()
         assert argument in {each.argument for each in caught.value.problems}
+
+
+@pytest.mark.parametrize(
+    ("change", "argument"),
+    [
+        ({"targets": [replace(PROD, approval="nobody")]}, "targets[0].approval"),
+        ({"targets": ["dev"]}, "targets[0]"),
+        ({"images": "api"}, "images"),
+        ({"images": ["api"]}, "images[0]"),
+        ({"name": None}, "name"),
+        ({"owner": 5}, "owner"),
+        ({"checks": ["make"]}, "checks"),
+        ({"python": "3.12"}, "python"),
+        ({"python": [3.12]}, "python[0]"),
+        ({"chart": "oci://ghcr.io/acme/web"}, "chart"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_refused_by_both(change: dict[str, Any], argument: str) -> None:
+    test_what_no_pipeline_may_hold_is_refused_by_both(change, argument)
 
 
 @pytest.mark.parametrize("image", ["python:3.13", "python@sha256:12", "Python@sha256:" + "0" * 64, *HOSTILE])
@@ -242,7 +261,8 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(InvalidArgumentsError) as caught:
         gitlab.render(broken, replace(TOOLS, trivy="trivy"), runners=["a b"], exceptions="/x")
     assert [each.argument for each in caught.value.problems] == [
-        *("name", "checks", "checks.a b", "images", "images.context", "images.dockerfile", "images.platforms", "chart"),
+        *("name", "chart", "checks", "checks.a b"),
+        *("images[0].name", "images[0].context", "images[0].dockerfile", "images[0].platforms"),
         *("targets[0].environment", "targets[0].namespace", "targets[0].tags", "tools.python", "tools.trivy"),
         *("runners", "exceptions"),
     ]

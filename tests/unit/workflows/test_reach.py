@@ -100,6 +100,8 @@ def test_approvals_are_read_from_the_environment() -> None:
     assert approval_of(EnvironmentFacts()) == ""
     assert approval_of(EnvironmentFacts(reviewed=True)) == "reviewers"
     assert approval_of(EnvironmentFacts(branches=["deploy/prod"])) == "pull request into deploy/prod"
+    by_hand = approval_of(EnvironmentFacts(branches=["deploy/prod"]), "workflow_dispatch")
+    assert by_hand == "none: any writer, on deploy/prod only"
     assert approval_of(EnvironmentFacts(branches=["main", "deploy/prod"])) == ""
     assert approval_of(EnvironmentFacts(variables=[APPROVERS])) == "started by an approver"
 

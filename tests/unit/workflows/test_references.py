@@ -180,6 +180,18 @@ UNAVAILABLE = {
 }
 
 
+def test_what_cannot_be_read_hides_nothing_beside_it() -> None:
+    script = "echo ${{ github. }} ${{ github.head_ref }} ${{ secrets.GONE }} ${{ github.actor"
+    found = repository().with_job("ci.yml", "test", steps=[Run(run=script)]).problems()
+    said = ["there is no secret GONE", "github.head_ref would be pasted", "has no '}}'"]
+    assert [each for each in said if not any(each in problem for problem in found)] == []
+    assert len([each for each in found if "cannot be read" in each]) == 2
+
+
+def test_what_refers_to_nothing_is_told_what_to_do() -> None:
+    assert says(with_env("${{ needs.gone.result }}", RUN), "Fix: add it, or take the reference away.")
+
+
 @pytest.mark.parametrize("name", UNAVAILABLE)
 def test_what_is_not_available_at_a_place_is_a_problem(name: str) -> None:
     assert says(UNAVAILABLE[name], "is not available here")

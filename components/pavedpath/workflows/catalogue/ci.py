@@ -100,8 +100,8 @@ def _jobs(blueprint: Blueprint) -> dict[str, Job]:
             made["validate_dbt_project"] = _where(made["validate_dbt_project"], _OWN)
             public = jobs.if_changed(_dbt(replace(blueprint, dbt_private=False)), "dbt")
             made["validate_dbt_project_fork"] = replace(_where(public, ~_OWN), name="validate_dbt_project (fork)")
-    if service.chart:
-        made["chart"] = jobs.if_changed(jobs.chart_lint(service.chart.rpartition("/")[0] or "."), "chart")
+    if service.chart_folder:
+        made["chart"] = jobs.if_changed(jobs.chart_lint(service.chart_folder.rpartition("/")[0] or "."), "chart")
     conditions = {
         image.name: jobs.changed(steps.job_id("image", image.name))
         for image in service.images
@@ -124,8 +124,8 @@ def _areas(blueprint: Blueprint) -> dict[str, Sequence[str]]:
     areas: dict[str, Sequence[str]] = {}
     if service.dbt:
         areas["dbt"] = [service.dbt, workflow]
-    if service.chart:
-        areas["chart"] = [service.chart, workflow]
+    if service.chart_folder:
+        areas["chart"] = [service.chart_folder, workflow]
     for image in service.images:
         # Every change touches an image that is built from the whole repository.
         if image.context != ".":

@@ -52,7 +52,6 @@ HISTORY = 10
 FAIL_FAST = "60s"
 """How long an image may not be pulled: it is a digest that is in the registry, so that more waiting brings nothing."""
 
-_REGISTRY = "oci://"
 
 _WENT_BACK = steps.all_of(FAILED, outcome_of("back").equals("success"))
 _TOLD = {"deployed": SUCCEEDED, "failed": FAILED, "rolled-back": _WENT_BACK}
@@ -241,14 +240,14 @@ def _main(blueprint: Blueprint, file: str) -> Workflow:
     service, on_main = blueprint.service, github("ref").equals(f"refs/heads/{blueprint.default_branch}")
     checks = jobs.check_jobs(service, blueprint.requirements) if service.images else {}
     made = checks | images.pushed(blueprint, (), on_main)
-    local = bool(service.chart) and not service.chart.startswith(_REGISTRY)
-    paths = [] if service.images else [f"{each}/**" for each in (blueprint.values, *([service.chart] if local else []))]
+    local = service.chart_folder
+    paths = [] if service.images else [f"{each}/**" for each in (blueprint.values, local) if each]
     before: list[str] = []
     if service.images:
         made |= images.published(blueprint, list(checks))
         before.append("publish")
     if local:
-        made["chart"] = chart_push(service.chart, on_main, service.owner)
+        made["chart"] = chart_push(local, on_main, service.owner)
         before.append("chart")
     made |= chain(blueprint, blueprint.chained, before, dict(blueprint.built), "")
     if not service.images:
@@ -386,8 +385,8 @@ def _access(blueprint: Blueprint, target: Target) -> list[Step]:
 
 
 def _checked(blueprint: Blueprint, target: Target) -> list[Step]:
-    chart = blueprint.service.chart
-    if chart.startswith(_REGISTRY):
+    chart = blueprint.service.chart_folder
+    if not chart:
         return []
     values = f"{blueprint.values}/{target.environment}.yaml"
     return [Run(name="Lint the chart", run=f"helm lint {shlex.quote(chart)} --values {shlex.quote(values)}")]
@@ -405,7 +404,7 @@ def _deploy(blueprint: Blueprint, target: Target, digests: Mapping[str, Text], *
         run=steps.joined(
             f"pavedpath deploy {service.name}",
             f"--environment {target.environment}",
-            f"--chart {shlex.quote(service.chart)}",
+            *service.chart_arguments,
             f"--namespace {_namespace(blueprint, target)}",
             f"--values-dir {shlex.quote(blueprint.values)}",
             f"--timeout {target.timeout_minutes}m",

@@ -46,23 +46,27 @@ def helm_cd(blueprint: Blueprint) -> list[Workflow]:
 def delivery_mk(blueprint: Blueprint) -> str:
     """Return delivery.mk: what the pipeline does to the first environment, from a laptop with its kubeconfig."""
     service, target = blueprint.service, blueprint.service.targets[0]
-    environment, app, chart = target.environment, service.name, shlex.quote(service.chart)
+    environment, app, folder = target.environment, service.name, service.chart_folder
     deployment = " ".join(
         (
-            f"pavedpath deploy {app} --environment {environment} --chart {chart} --namespace $(NAMESPACE)",
+            f"pavedpath deploy {app} --environment {environment}",
+            *service.chart_arguments,
+            "--namespace $(NAMESPACE)",
             f"--values-dir {shlex.quote(blueprint.values)} --timeout {target.timeout_minutes}m --history {HISTORY}",
             "$(IMAGES)",
         )
     )
     forwarded = f"service/{app}-{service.images[0].name}" if service.images else f"service/{app}"
     forward = f'kubectl --namespace $(NAMESPACE) port-forward {forwarded} 8080:80 >/dev/null & trap "kill $$!" EXIT'
-    lint = f"helm lint {chart} --values {shlex.quote(f'{blueprint.values}/{environment}.yaml')}"
+    # A chart of a registry was checked where it was made.
+    before = "helm-lint " if folder else ""
+    lint = f"helm lint {shlex.quote(folder)} --values {shlex.quote(f'{blueprint.values}/{environment}.yaml')}"
     recipes = {
-        f"cd-{environment}: helm-lint helm-up-{environment} smoke-ci": (f"Check, deploy and try {app}", ""),
-        f"cd-{environment}-atomic: helm-lint helm-up-{environment}-atomic smoke-ci": ("The same with a preview", ""),
+        f"cd-{environment}: {before}helm-up-{environment} smoke-ci": (f"Check, deploy and try {app}", ""),
+        f"cd-{environment}-atomic: {before}helm-up-{environment}-atomic smoke-ci": ("The same with a preview", ""),
         "smoke-ci:": ("Ask HOST whether the deployment works", 'pavedpath smoke "$(HOST)"'),
         "smoke-pf:": ("The same through port 8080 of this machine", f"{forward}; pavedpath smoke {_FORWARDED}"),
-        "helm-lint:": ("Check the chart", lint),
+        **({"helm-lint:": ("Check the chart", lint)} if folder else {}),
         f"helm-template-{environment}:": ("Say what a deployment would change", f"{deployment} --dry-run"),
         f"helm-up-{environment}:": ("Deploy; what does not become ready goes back by itself", deployment),
         f"helm-up-{environment}-atomic: helm-template-{environment} helm-up-{environment}": ("With a preview", ""),

@@ -1,15 +1,15 @@
 """A service in Python, from its checks to production: one call, one value."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NotRequired, TypedDict, Unpack
+from typing import NotRequired, TypedDict, Unpack, cast, get_type_hints
 
-from pavedpath.names import ENVIRONMENT, NAMESPACE, ORGANIZATION, SECRET
+from pavedpath.names import GIT_REF
 from pavedpath.plans import Approval, Feature, Plan, Visibility, Wanted, unavailable
 from pavedpath.problem import Problem, refuse
+from pavedpath.workflows import admission
 from pavedpath.workflows.catalogue import steps
 from pavedpath.workflows.catalogue.blueprint import Blueprint
 from pavedpath.workflows.catalogue.ci import ci
@@ -21,15 +21,10 @@ from pavedpath.workflows.checking import problems
 from pavedpath.workflows.checks import APPROVERS, GATE
 from pavedpath.workflows.model import EnvironmentFacts, Surroundings, Workflow
 from pavedpath.workflows.reach import reachability, table
+from pavedpath.workflows.references import nearest
 from pavedpath.workflows.rendering import render
 from pavedpath.workflows.service import Image, Service, Target
 
-# Source: Helm, "helm install": a release's name is a DNS label of up to 53 characters.
-_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,51}[a-z0-9])?")
-_FOLDER = re.compile(r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))[\w./+@-]+")
-# Source: OCI image index, "platform": operating system, architecture and perhaps its variant.
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?")
-_JOB = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 _MADE = frozenset({"changes", "validate_dbt_project", "chart", "secrets", "promotion", "publish", "release", GATE})
 """Jobs that the pipelines have besides the checks."""
 
@@ -133,7 +128,8 @@ def python_service(
         images: by name, for example "api", which is built from services/api; or as an `Image` with its own folder.
         environments: in the order of promotion: each deploys by digest what the one before it ran. The first one is
             deployed to on every push to main.
-        chart: folder of the chart, for example charts/orders; with none nothing is deployed.
+        chart: folder of the chart, for example charts/orders; or that of a registry with its version, for example
+            oci://ghcr.io/acme/charts/orders:1.2.0. What deploys nothing has neither a chart nor environments.
         options: see `PythonServiceOptions`.
 
     What the repository and its environments must offer beyond the returned rules: in each environment the variables
@@ -146,7 +142,7 @@ def python_service(
             the workflows that were made.
     """
     service = _service(name, images, environments, chart, options)
-    refuse("python_service", name, [*_problems(service, options), *_unavailable(environments, options.get("plan"))])
+    refuse("python_service", name, list(_problems(service, options)))
     blueprint = Blueprint(
         service=service,
         requirements=_requirements(options),
@@ -186,22 +182,32 @@ def _service(
     chart: str,
     options: PythonServiceOptions,
 ) -> Service:
-    minimum = options.get("coverage_minimum")
-    covered = "" if minimum is None else f" --cov --cov-fail-under={minimum:g}"
+    # What is of the wrong type is refused afterwards, with all the rest.
+    minimum: object = options.get("coverage_minimum")
+    covered = f" --cov --cov-fail-under={minimum:g}" if isinstance(minimum, int | float) else ""
     defaults = {"lint": "ruff check .\nruff format --check .", "test": f"python -m pytest{covered}"}
     install = "".join(
-        f"python -m pip install --quiet --requirement {shlex.quote(each)}\n" for each in _requirements(options)
+        f"python -m pip install --quiet --requirement {shlex.quote(str(each))}\n"
+        for each in admission.items(_requirements(options))
     )
+    checks: object = options.get("checks", defaults)
+    if isinstance(checks, Mapping):
+        pairs = cast("Mapping[str, object]", checks).items()
+        # What is blank stays so, to be refused.
+        checks = {job: install + each if isinstance(each, str) and each.strip() else each for job, each in pairs}
+    built: object = images
+    if listed := admission.items(images):
+        built = [Image(name=each, context=f"services/{each}") if isinstance(each, str) else each for each in listed]
     return Service(
         name=name,
-        checks={job: install + command for job, command in options.get("checks", defaults).items()},
-        images=[Image(name=each, context=f"services/{each}") if isinstance(each, str) else each for each in images],
+        checks=cast("Mapping[str, str]", checks),
+        images=cast("Sequence[Image]", built),
         chart=chart,
         values=options.get("values", ""),
-        targets=environments if chart else (),
+        targets=environments,
         python=options.get("python", ("3.12",)),
         dbt=options.get("dbt", ""),
-        coverage_minimum=minimum,
+        coverage_minimum=options.get("coverage_minimum"),
         owner=options.get("owner", ""),
     )
 
@@ -235,32 +241,40 @@ def _by_branch(service: Service) -> list[Target]:
 
 
 def _problems(service: Service, options: PythonServiceOptions) -> Iterator[Problem]:
-    if not _NAME.fullmatch(service.name):
-        yield Problem("name", service.name, "Helm and Kubernetes refuse it", "use a-z, 0-9 and -, up to 53")
-    if service.owner:
-        yield from ORGANIZATION.check("owner", service.owner)
-    yield from _check_problems(service, options)
-    yield from _image_problems(service)
-    paths = {
-        "chart": service.chart,
-        "values": service.values,
-        "dbt": service.dbt,
-        "smoke": options.get("smoke", ""),
-        "scan_exceptions": options.get("scan_exceptions", ""),
-    }
-    for argument, folder in paths.items():
-        if folder and not folder.startswith("oci://") and not _FOLDER.fullmatch(folder):
-            yield Problem(argument, folder, "it is no path in a repository", "give one such as charts/orders")
-    if options.get("notify", "") not in ("", "slack", "webhook"):
-        yield Problem("notify", options.get("notify"), "there is no such channel", "choose slack or webhook")
-    if not 1 <= options.get("approvals", _APPROVALS) <= 10:
-        yield Problem("approvals", options.get("approvals"), "GitHub counts 1 to 10", "choose 1 to 10")
-    yield from _target_problems(service.targets)
+    yield from admission.problems(service, "environments")
+    yield from _option_problems(options)
+    if service.chart and service.targets in ([], ()):
+        yield Problem("environments", [], "there is nowhere to deploy the chart", "name an environment, or no chart")
+    # How the parts fit can only be told of parts that are what they should be.
+    if not any(admission.mistyped("", service, Service)):
+        yield from _job_problems(service)
+        yield from _approval_problems(service.targets)
+        plan: object = options.get("plan")
+        yield from _unavailable(service.targets, plan if isinstance(plan, Plan) else None)
 
 
-def _check_problems(service: Service, options: PythonServiceOptions) -> Iterator[Problem]:
-    if not service.checks:
-        yield Problem("checks", {}, "there is nothing that images could be tested by", "name at least one check")
+def _option_problems(options: PythonServiceOptions) -> Iterator[Problem]:
+    hints = get_type_hints(PythonServiceOptions)
+    of_service = get_type_hints(Service)
+    for option, value in options.items():
+        if option not in hints:
+            yield Problem(option, value, "there is no such option", nearest(option, hints))
+        elif option not in of_service and (option, value) != ("plan", None):
+            yield from admission.mistyped(option, value, hints[option])
+    for requirement in admission.items(options.get("requirements", ())):
+        yield from admission.ruled("requirements", requirement, admission.FOLDER)
+    for option in ("smoke", "scan_exceptions"):
+        yield from admission.ruled(option, options.get(option, ""), admission.FOLDER, optional=True)
+    yield from admission.ruled("develop", options.get("develop", ""), GIT_REF, optional=True)
+    notify: object = options.get("notify", "")
+    if isinstance(notify, str) and notify not in ("", "slack", "webhook"):
+        yield Problem("notify", notify, "there is no such channel", "choose slack or webhook")
+    approvals: object = options.get("approvals", _APPROVALS)
+    if isinstance(approvals, int) and not isinstance(approvals, bool) and not 1 <= approvals <= 10:
+        yield Problem("approvals", approvals, "GitHub counts 1 to 10", "choose 1 to 10")
+
+
+def _job_problems(service: Service) -> Iterator[Problem]:
     taken = {steps.job_id("image", each.name) for each in service.images} | _MADE
     taken |= {
         steps.job_id(each.environment, suffix)
@@ -268,44 +282,13 @@ def _check_problems(service: Service, options: PythonServiceOptions) -> Iterator
         for suffix in ("deploy", "deploy_approval", "verified")
     }
     for job in service.checks:
-        if not _JOB.fullmatch(job) or job in taken:
-            yield Problem("checks", job, "it cannot be a job here", "use letters, digits, _ and -; rename it if taken")
-    for job, command in options.get("checks", {}).items():
-        if not command.strip() or not command.replace("\n", "").replace("\t", "").isprintable():
-            yield Problem(f"checks.{job}", None, "it is no command", "give a shell command in plain text")
-    if not service.python:
-        yield Problem("python", [], "no check would run", "name at least one version")
+        if job in taken:
+            yield Problem("checks", job, "a job of the pipelines is called so", "rename it")
 
 
-def _image_problems(service: Service) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for image in service.images:
-        if not _NAME.fullmatch(image.name):
-            yield Problem("images", image.name, "a registry refuses this name", "use a-z, 0-9 and -")
-        if image.name in seen:
-            yield Problem("images", image.name, "it is named twice", "name it once")
-        seen.add(image.name)
-        at = f"images.{image.name}"
-        if not _FOLDER.fullmatch(image.context):
-            yield Problem(
-                "images", image.context, "it is no folder of a repository", "give a path such as services/api"
-            )
-        if not _FOLDER.fullmatch(image.dockerfile):
-            yield Problem(f"{at}.dockerfile", image.dockerfile, "it is no path in the context", "give one")
-        wrong = [each for each in image.platforms if not _PLATFORM.fullmatch(each)]
-        if wrong or not image.platforms or len(set(image.platforms)) < len(image.platforms):
-            why = "an image is built and scanned for each platform once"
-            yield Problem(f"{at}.platforms", list(image.platforms), why, "name each once, such as linux/arm64")
-
-
-def _target_problems(targets: Sequence[Target]) -> Iterator[Problem]:
-    # Names of jobs are made of them.
-    names = [steps.job_id(each.environment, "") for each in targets]
+def _approval_problems(targets: Sequence[Target]) -> Iterator[Problem]:
     for index, target in enumerate(targets):
         at = f"environments[{index}]"
-        yield from ENVIRONMENT.check(f"{at}.environment", target.environment)
-        if names[index] in names[:index]:
-            yield Problem(f"{at}.environment", target.environment, "another is called so", "name each once")
         apart = target.approval in (Approval.BRANCH, Approval.DISPATCH)
         if index == 0 and apart:
             why = "nothing runs before it whose images it could take"
@@ -313,11 +296,6 @@ def _target_problems(targets: Sequence[Target]) -> Iterator[Problem]:
         if apart and target.tags:
             why = "a tag would go past the approval"
             yield Problem(f"{at}.tags", list(target.tags), why, "leave tags out, or choose another approval")
-        if target.namespace:
-            yield from NAMESPACE.check(f"{at}.namespace", target.namespace)
-        yield from SECRET.check(f"{at}.smoke_host_variable", target.smoke_host_variable)
-        if target.timeout_minutes < 1:
-            yield Problem(f"{at}.timeout_minutes", target.timeout_minutes, "nothing is ready so soon", "give minutes")
 
 
 def _unavailable(targets: Sequence[Target], plan: Plan | None) -> Iterator[Problem]:
