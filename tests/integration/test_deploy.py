@@ -203,6 +203,10 @@ def test_every_mistake_is_told_before_anything_is_changed(shop: Shop, tmp_path: 
     )
     for part in ("nowhere", "dev.yaml: not YAML", "dev.secrets.yaml: sops cannot open it"):
         assert part in refused.stderr
+    options = [*shop.arguments("--image", "api", "--timeout", "soon"), "--environment", "../dev"]
+    misnamed = shop.run("deploy", *options, app="Shop", expect=2).stderr
+    for part in ("APP Shop", "--environment ../dev", "--image api", "--timeout soon"):
+        assert part in misnamed
     wrong = shop.deploy("--set", "replicas=many", "--set", "unknown=1", expect=2)
     assert "replicas" in wrong.stderr
     assert "unknown" in wrong.stderr
@@ -377,6 +381,37 @@ def test_a_drill_that_was_killed_is_undone(shop: Shop) -> None:
     assert undone["kind"] == "broken-image"
     assert shop.running_images() == images
     assert "no drill" in shop.run("drill", "--restore").document["note"]
+
+
+def test_what_somebody_scaled_is_named_and_taken_back_by_force(shop: Shop) -> None:
+    image = ("--set", "image.tag=v2")
+    shop.deploy(app="scaled")
+    path = f"/apis/apps/v1/namespaces/{shop.namespace}/deployments/scaled"
+    with shop.api() as api:
+        wanted = api.get(path).json()["spec"]["replicas"]
+        merge = {"Content-Type": "application/merge-patch+json"}
+        body = {"spec": {"replicas": 5}}
+        api.patch(f"{path}/scale", params={"fieldManager": "kubectl"}, json=body, headers=merge).raise_for_status()
+        while api.get(path).json()["status"].get("readyReplicas") != 5:
+            time.sleep(0.2)
+    assert shop.deploy(app="scaled").document["state"] == "unchanged"
+    if shop.helm == "helm":
+        for command in ("deploy", "rollback"):
+            options = shop.arguments(*image) if command == "deploy" else ["--yes"]
+            refused = shop.run(command, *options, app="scaled", expect=1).stderr
+            for part in ("Revision 1 of scaled runs as before", '.spec.replicas is now owned by "kubectl"', "--force"):
+                assert part in refused
+        # The first of the failed ones was marked superseded by a rollback that was refused, too.
+        first = next(each for each in shop.revisions("scaled") if each["revision"] == 2)
+        assert (first["status"], first["ran"]) == ("superseded", False)
+        never = shop.run("rollback", "--yes", "--to-revision", "2", app="scaled", expect=5)
+        assert "never ran" in never.stderr
+        assert shop.deploy(*image, "--force", app="scaled").document["state"] == "deployed"
+    else:
+        assert shop.deploy(*image, app="scaled").document["state"] == "deployed"
+    with shop.api() as api:
+        assert api.get(path).json()["spec"]["replicas"] == wanted
+    assert shop.run("rollback", "--yes", app="scaled").document["target"] == 1
 
 
 def test_a_chart_from_a_registry(shop: Shop, toolchain: Path, tmp_path: Path) -> None:

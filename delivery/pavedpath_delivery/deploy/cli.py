@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from pavedpath_delivery.kit.actions import Actions
 from pavedpath_delivery.kit.command import DryRun, Format, Output, run
 from pavedpath_delivery.kit.durations import seconds
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
@@ -51,7 +52,9 @@ def deploy(  # noqa: PLR0913, PLR0917  a command has as many arguments as option
     ] = "0",
     require_digest: Annotated[bool, typer.Option("--require-digest", help="Refuse images without a digest.")] = False,
     create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Make a missing namespace.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Deploy what would change nothing, too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Deploy what would change nothing, too; take back what others changed.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Wait for another deployment of the same release.")] = True,
     record_deployment: Annotated[
         bool, typer.Option("--record-deployment", help="Record it on GitHub; for jobs without an environment.")
@@ -66,6 +69,16 @@ def deploy(  # noqa: PLR0913, PLR0917  a command has as many arguments as option
         from pavedpath_delivery.deploy import flow, record
         from pavedpath_delivery.deploy.prepare import Request
         from pavedpath_delivery.deploy.reports import DeployReport
+        from pavedpath_delivery.kit.github import connect
+
+        wrong: list[str] = []
+
+        def read(text: str, option: str) -> float:
+            try:
+                return seconds(text, option)
+            except DeliveryError as error:
+                wrong.append(str(error))
+                return 0.0
 
         request = Request(
             name,
@@ -77,21 +90,23 @@ def deploy(  # noqa: PLR0913, PLR0917  a command has as many arguments as option
             settings or [],
             chart_version,
             plain_http,
-            seconds(timeout, "--timeout"),
+            read(timeout, "--timeout"),
             history,
-            None if fail_fast == "0" else seconds(fail_fast, "--fail-fast"),
+            None if fail_fast == "0" else read(fail_fast, "--fail-fast"),
             create_namespace,
             require_digest,
             force,
             wait,
+            wrong,
         )
         if record_deployment:
             record.where(os.environ)
         outcome = flow.deploy(request, _place(name, namespace, helm, console), os.environ, dry_run=dry_run)
         if record_deployment and outcome.state not in (flow.State.PREVIEWED, flow.State.UNCHANGED):
-            from pavedpath_delivery.kit.github import connect
-
-            record.record(connect(os.environ), os.environ, environment, outcome)
+            lost = record.attempt(connect(os.environ), os.environ, environment, outcome)
+            if lost:
+                console.print(lost, markup=False)
+                Actions.current().warning(lost)
         return DeployReport(name, environment, namespace, outcome)
 
     _run(work, output)
@@ -107,7 +122,9 @@ def rollback(  # noqa: PLR0913, PLR0917  a command has as many arguments as opti
     ] = None,
     timeout: Timeout = "5m",
     history: History = 10,
-    force: Annotated[bool, typer.Option("--force", help="Also to a revision that never ran.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also to a revision that never ran; take back what others changed.")
+    ] = False,
     yes: Yes = False,
     helm: Program = _HELM,
     dry_run: DryRun = False,

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pavedpath_delivery.deploy import manifests, releases
 from pavedpath_delivery.deploy.helm import Inputs
-from pavedpath_delivery.deploy.place import Place, ceiling, follow, nowhere, settle
+from pavedpath_delivery.deploy.place import Place, ceiling, conflict_error, follow, nowhere, settle
 from pavedpath_delivery.deploy.releases import Revision
 from pavedpath_delivery.deploy.timeline import Measured, Observation, measure, ready, ready_pods
 from pavedpath_delivery.deploy.watch import Watch
@@ -50,6 +51,8 @@ class Memory:
     revision: int
     tag: str = ""
     node: str = ""
+    until: str = ""
+    """Until when it may be at work, in ISO 8601; whoever comes later finishes it."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,9 @@ class Drill:
         memory = self._remembered()
         if memory is None:
             return None
+        return self._finish(memory)
+
+    def _finish(self, memory: Memory) -> Memory:
         self.place.say(f"a drill ({memory.kind}) was left unfinished: it is undone")
         self._undo(memory)
         return memory
@@ -113,16 +119,27 @@ class Drill:
         """Break something, wait until all is as before, and measure.
 
         Raises:
-            DeliveryError: the release is not whole to begin with, or the kubeconfig may not break this.
+            DeliveryError: the release is not whole to begin with, the kubeconfig may not break this, or another drill
+                is at it.
         """
         self._check_rights(kind)
-        if not dry_run:
-            self.restore()
+        left = self._remembered()
+        if left and left.until and self.place.clock.now() <= datetime.fromisoformat(left.until):
+            raise DeliveryError(
+                f"Another drill ({left.kind}) of {self.place.app} may be at work until {left.until}. "
+                "Fix: wait for it; if it was killed, undo it with --restore.",
+                Exit.LOCKED,
+            )
+        if left and not dry_run:
+            self._finish(left)
         before = self._whole_release(dry_run=dry_run)
         self.place = self.place.hiding(before)
         pod = self._oldest_pod(before)
         node = str(fields(pod.get("spec")).get("nodeName", ""))
-        memory = Memory(kind, before.number, f"drill-does-not-exist-{secrets.token_hex(4)}-broken", node)
+        # Longer than it can take: Helm may need all of its time twice, to break and to undo.
+        until = self.place.clock.now() + timedelta(seconds=2 * ceiling(self.timeout_s))
+        tag = f"drill-does-not-exist-{secrets.token_hex(4)}-broken"
+        memory = Memory(kind, before.number, tag, node, until.isoformat(timespec="seconds"))
         note = {
             Kind.BROKEN_IMAGE: f"an upgrade to images of the tag {memory.tag}",
             Kind.KILLED_POD: f"pod {_name(pod)} was deleted",
@@ -244,6 +261,10 @@ class Drill:
                     history=self.history,
                 )
                 if reason := follow(operation, None, self.place, ceiling(self.timeout_s)):
+                    # Refused like the drill's own upgrade before: it broke nothing, and there is nothing to undo.
+                    if refused := conflict_error(self.place, releases.last_good(revisions), "", reason):
+                        self.api.delete(self._path())
+                        raise refused
                     raise DeliveryError(f"The drill could not be undone: {reason}", Exit.BROKEN)
         self.api.delete(self._path())
 
@@ -278,7 +299,8 @@ class Drill:
         if not found:
             return None
         known = fields(json.loads(str(fields(found.get("data")).get("drill", "{}"))))
-        return Memory(Kind(str(known["kind"])), int(known["revision"]), str(known["tag"]), str(known["node"]))
+        kind, until = Kind(str(known["kind"])), str(known.get("until", ""))
+        return Memory(kind, int(known["revision"]), str(known["tag"]), str(known["node"]), until)
 
     def _remember(self, memory: Memory) -> None:
         import httpx

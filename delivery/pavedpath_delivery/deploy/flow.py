@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from pavedpath_delivery.deploy import manifests, releases, values
 from pavedpath_delivery.deploy.helm import HelmError
-from pavedpath_delivery.deploy.place import Place, ceiling, follow, settle
+from pavedpath_delivery.deploy.place import Place, ceiling, conflict_error, follow, settle, takes_back
 from pavedpath_delivery.deploy.prepare import Prepared, Request, prepare
 from pavedpath_delivery.deploy.releases import Revision
 from pavedpath_delivery.deploy.secrets import Hider, texts
@@ -23,6 +23,8 @@ class State(StrEnum):
     UNCHANGED = "unchanged"
     DEPLOYED = "deployed"
     ROLLED_BACK = "rolled-back"
+    OVERTAKEN = "overtaken"
+    """It failed, and somebody else has deployed meanwhile."""
     BROKEN = "broken"
 
 
@@ -67,7 +69,13 @@ def conclude(before: Sequence[Revision], after: Sequence[Revision], reason: str)
         return State.ROLLED_BACK if "uninstalled" in reason else None
     if last and (newest.number, newest.status) == (last.number, last.status):
         return None
-    return State.ROLLED_BACK if newest.status == releases.DEPLOYED else State.BROKEN
+    if newest.status != releases.DEPLOYED:
+        return State.BROKEN
+    if newest.restores is None:
+        return State.OVERTAKEN
+    # Helm 4 can go back to a revision that never ran: see `Revision.succeeded`.
+    restored = next((each for each in [*before, *after] if each.number == newest.restores), None)
+    return State.ROLLED_BACK if restored and restored.succeeded else State.BROKEN
 
 
 def deploy(request: Request, place: Place, environ: Mapping[str, str], *, dry_run: bool) -> Outcome:
@@ -114,7 +122,7 @@ def differences(live: Revision | None, manifest: str, prepared: Prepared) -> lis
 
 
 def _deploy(request: Request, prepared: Prepared, place: Place) -> Outcome:
-    before = settle(place, timeout_s=request.timeout_s, history=request.history, wait=request.wait)
+    before = settle(place, timeout_s=request.timeout_s, history=request.history, wait=request.wait, force=request.force)
     manifest = place.helm.preview(request.app, prepared.inputs, request.namespace)
     live = releases.running(before)
     changes, images = differences(live, manifest, prepared), manifests.images(manifest)
@@ -125,6 +133,8 @@ def _deploy(request: Request, prepared: Prepared, place: Place) -> Outcome:
         place.say(f"nothing would change, but {lacking}: deployed again")
     for change in changes:
         place.say(f"{change.action} {change.name}")
+    was = releases.last_good(before)
+    lacked = place.lacking(was) if was else ""
     watch = Watch(place.cluster, place.namespace, manifest, place.clock, place.say, request.fail_fast_s)
     operation = place.helm.upgrade(
         request.app,
@@ -133,6 +143,7 @@ def _deploy(request: Request, prepared: Prepared, place: Place) -> Outcome:
         timeout_s=request.timeout_s,
         history=request.history,
         create_namespace=request.create_namespace,
+        take_back=takes_back(before, force=request.force),
     )
     reason = follow(operation, watch, place, ceiling(request.timeout_s))
     after = place.history()
@@ -141,6 +152,10 @@ def _deploy(request: Request, prepared: Prepared, place: Place) -> Outcome:
         missing = f'namespaces "{request.namespace}" not found' in reason
         fix = ". Fix: create it, or give --create-namespace." if missing else ""
         raise HelmError(f"Nothing was changed. helm refused the release {request.app}: {reason}{fix}")
+    if ended is State.BROKEN and (refused := conflict_error(place, was, lacked, reason)):
+        raise refused
+    if ended is State.BROKEN and after and after[-1].status == releases.DEPLOYED:
+        reason += f"\nHelm went back to revision {after[-1].restores}, which never ran. Fix: pavedpath rollback."
     done = Outcome(
         ended, after[-1].number if after else 0, live.number if live else 0, reason, images, changes, watch.problems()
     )

@@ -16,6 +16,8 @@ from pavedpath_delivery.kit.kube import kubeconfig_path
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _SUPPORTED = (3, 4)
+_CONFLICT = re.compile(r'conflicts? with "(?P<manager>[^"]+)"(?P<rest>(?:(?!conflicts? with ").)*)', re.DOTALL)
+_FIELD = re.compile(r"(?:: |^- )(\.[^\s:]+)", re.MULTILINE)
 _QUICK_S = 120.0
 """Seconds for what only renders, reads or fetches."""
 
@@ -72,6 +74,7 @@ def upgrade_arguments(
     history: int,
     create_namespace: bool = False,
     description: str = "",
+    take_back: bool = False,
 ) -> list[str]:
     """Return the arguments of an upgrade that Helm itself rolls back when it fails (installs, if there is none). Pure.
 
@@ -81,6 +84,7 @@ def upgrade_arguments(
     atomic = "--atomic" if major == 3 else "--rollback-on-failure"
     more = ["--create-namespace"] if create_namespace else []
     more += ["--description", description] if description else []
+    more += _take_back(major) if take_back else []
     return [
         *("upgrade", release, inputs.chart, "--install", atomic, "--reset-values"),
         *("--timeout", _duration(timeout_s), "--history-max", str(history), "--output", "json"),
@@ -89,14 +93,46 @@ def upgrade_arguments(
     ]
 
 
-def rollback_arguments(major: int, release: str, revision: int, *, timeout_s: float, history: int) -> list[str]:
+def rollback_arguments(
+    major: int, release: str, revision: int, *, timeout_s: float, history: int, take_back: bool = False
+) -> list[str]:
     """Return the arguments of a rollback that waits for the workloads. Pure."""
     # Helm 4 has strategies to wait with; its default waits for hooks alone.
     wait = "--wait" if major == 3 else "--wait=watcher"
     return [
         *("rollback", release, str(revision), wait),
         *("--timeout", _duration(timeout_s), "--history-max", str(history)),
+        *(_take_back(major) if take_back else []),
     ]
+
+
+def _take_back(major: int) -> list[str]:
+    """Return the flags that take fields from whoever changed them; Helm 3 does so by itself."""
+    # Helm refuses the second where it does not apply on the server's side, its own rollback of an upgrade included.
+    return ["--server-side=true", "--force-conflicts"] if major > 3 else []
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Fields of an object that are another manager's; Kubernetes refused to apply the object as a whole."""
+
+    manager: str
+    paths: Sequence[str]
+
+    def __str__(self) -> str:
+        return f'{", ".join(self.paths)} is now owned by "{self.manager}"'
+
+
+def conflicts(reason: str) -> list[Conflict]:
+    """Return the conflicts that Helm 4 failed of, each manager's once; none if it failed of something else. Pure.
+
+    Source: `getConflictMessage` of Kubernetes, `apimachinery/pkg/util/managedfields/internal`.
+    """
+    found: dict[str, list[str]] = {}
+    for each in _CONFLICT.finditer(reason):
+        paths = found.setdefault(each["manager"], [])
+        paths += [path for path in _FIELD.findall(each["rest"]) if path not in paths]
+    return [Conflict(manager, paths) for manager, paths in found.items()]
 
 
 def uninstall_arguments(major: int, release: str, *, timeout_s: float) -> list[str]:
@@ -241,8 +277,12 @@ class Helm:
         history: int,
         create_namespace: bool = False,
         description: str = "",
+        take_back: bool = False,
     ) -> Operation:
-        """Begin an upgrade that Helm itself rolls back when it fails."""
+        """Begin an upgrade that Helm itself rolls back when it fails.
+
+        `take_back` makes fields that others changed the release's again; only for one applied on the server's side.
+        """
         arguments = upgrade_arguments(
             self.major,
             release,
@@ -251,13 +291,18 @@ class Helm:
             history=history,
             create_namespace=create_namespace,
             description=description,
+            take_back=take_back,
         )
         argv = [self._program, *arguments, *self._in(namespace)]
         return Operation(programs.Running(argv, stdin=inputs.document, environ=self._environ), self._hide)
 
-    def rollback(self, release: str, namespace: str, revision: int, *, timeout_s: float, history: int) -> Operation:
-        """Begin a rollback."""
-        arguments = rollback_arguments(self.major, release, revision, timeout_s=timeout_s, history=history)
+    def rollback(
+        self, release: str, namespace: str, revision: int, *, timeout_s: float, history: int, take_back: bool = False
+    ) -> Operation:
+        """Begin a rollback; `take_back` as of an upgrade."""
+        arguments = rollback_arguments(
+            self.major, release, revision, timeout_s=timeout_s, history=history, take_back=take_back
+        )
         argv = [self._program, *arguments, *self._in(namespace)]
         return Operation(programs.Running(argv, environ=self._environ), self._hide)
 

@@ -1,12 +1,12 @@
 """One release in one cluster, and the work on it: freeing it, following Helm, verifying what runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
 from pavedpath_delivery.deploy import releases
-from pavedpath_delivery.deploy.helm import Helm
+from pavedpath_delivery.deploy.helm import Helm, conflicts
 from pavedpath_delivery.deploy.manifests import secrets_of
 from pavedpath_delivery.deploy.releases import Cluster, Revision
 from pavedpath_delivery.deploy.rollout import inspect, unready
@@ -141,10 +141,38 @@ def follow(operation: Operation, watcher: Watcher | None, place: Place, limit_s:
             operation.stop()
 
 
-def settle(place: Place, *, timeout_s: float, history: int, wait: bool = True) -> list[Revision]:
+def takes_back(revisions: Sequence[Revision], *, force: bool) -> bool:
+    """Whether Helm is to take fields back from whoever changed them: only where that is a conflict to it. Pure."""
+    return force and (not revisions or revisions[-1].server_side)
+
+
+def conflict_error(place: Place, live: Revision | None, before: str, reason: str) -> DeliveryError | None:
+    """Return the error of what Helm was refused for fields that are others'; None if it failed of something else.
+
+    Also None if the workloads are not as they were: then more went wrong than a refusal.
+
+    Args:
+        place: the release.
+        live: the revision that ran before.
+        before: what it lacked before.
+        reason: why Helm failed.
+    """
+    found = conflicts(reason)
+    if not found or live is None or place.lacking(live) not in ("", before):
+        return None
+    lines = "\n".join(f"  {each}" for each in found)
+    return DeliveryError(
+        f"Revision {live.number} of {place.app} runs as before. Somebody else changed what the release sets:\n{lines}\n"
+        "Fix: give deploy or rollback --force, which takes it back; or take it out of the chart's values if it is "
+        "theirs (an autoscaler's, say).\n"
+        f"helm said: {reason}"
+    )
+
+
+def settle(place: Place, *, timeout_s: float, history: int, wait: bool = True, force: bool = False) -> list[Revision]:
     """Make sure that no Helm process is at the release, and return its revisions.
 
-    Another deployment is waited for. One that was killed is reverted to what ran last.
+    Another deployment is waited for. One that was killed is reverted to what ran last; `force` takes fields back.
 
     Raises:
         DeliveryError: another deployment is at it and is not waited for, or the revert failed.
@@ -158,7 +186,7 @@ def settle(place: Place, *, timeout_s: float, history: int, wait: bool = True) -
             return revisions
         number, status = verdict.revision.number, verdict.revision.status
         if isinstance(verdict, releases.Revert):
-            _revert(place, verdict, timeout_s, history)
+            _revert(place, verdict, timeout_s, history, take_back=takes_back(revisions, force=force))
             continue
         busy = f"revision {number} of {place.app} is {status}: somebody may be at it until {verdict.until:%H:%M:%S} UTC"
         if not wait or place.clock.monotonic() > until:
@@ -169,13 +197,15 @@ def settle(place: Place, *, timeout_s: float, history: int, wait: bool = True) -
         place.clock.sleep(_POLL_S)
 
 
-def _revert(place: Place, verdict: releases.Revert, timeout_s: float, history: int) -> None:
+def _revert(place: Place, verdict: releases.Revert, timeout_s: float, history: int, *, take_back: bool) -> None:
     left = f"revision {verdict.revision.number} was left {verdict.revision.status} by a process that is gone"
     if verdict.to is None:
         place.say(f"{left}: nothing ran before, it is removed")
         place.helm.uninstall(place.app, place.namespace, timeout_s=timeout_s)
         return
     place.say(f"{left}: back to revision {verdict.to}")
-    operation = place.helm.rollback(place.app, place.namespace, verdict.to, timeout_s=timeout_s, history=history)
+    operation = place.helm.rollback(
+        place.app, place.namespace, verdict.to, timeout_s=timeout_s, history=history, take_back=take_back
+    )
     if reason := follow(operation, None, place, ceiling(timeout_s)):
         raise DeliveryError(f"{left}, and going back to revision {verdict.to} failed: {reason}", Exit.BROKEN)

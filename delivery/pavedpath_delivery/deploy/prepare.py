@@ -1,6 +1,7 @@
 """Everything about a deployment that can be checked before the cluster is touched, all of it in one error."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,13 @@ from pavedpath_delivery.deploy.helm import Helm, Inputs
 from pavedpath_delivery.deploy.secrets import Hider, decrypt, texts
 from pavedpath_delivery.kit.documents import Json, Properties, fields
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+
+_LONGEST_RELEASE = 53
+"""Source: `pkg/chart/v2/util/validate_name.go` of Helm, like the form."""
+_RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_ENVIRONMENT = re.compile(r"\w[\w.-]*")
+_SETTING = re.compile(r"[^=]+=")
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Request:
         fail_fast_s: how long an image may not be pulled until the deployment is given up; None waits for the timeout.
         create_namespace: whether the namespace is made when it is not there.
         require_digest: whether an image without a digest is refused.
-        force: deploy what would change nothing, too.
+        force: deploy what would change nothing, too, and take back what others changed.
         wait: whether to wait for another deployment of the same release.
     """
 
@@ -51,6 +59,8 @@ class Request:
     require_digest: bool = False
     force: bool = False
     wait: bool = True
+    wrong: Sequence[str] = ()
+    """What is wrong with options that are no part of this; told with everything else."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ def prepare(request: Request, helm: Helm, environ: Mapping[str, str], folder: Pa
     Raises:
         DeliveryError: names everything that cannot be used.
     """
-    problems: list[str] = []
+    problems = [*request.wrong, *misnamed(request)]
     chart, defaults, secret = request.chart, fields(None), fields(None)
     try:
         chart = helm.fetch(request.chart, request.chart_version, folder, plain_http=request.plain_http)
@@ -97,8 +107,26 @@ def prepare(request: Request, helm: Helm, environ: Mapping[str, str], folder: Pa
     return Prepared(inputs, secret, hidden)
 
 
+def misnamed(request: Request) -> list[str]:
+    """Return what is wrong with names, images and settings by their form alone. Pure."""
+    problems: list[str] = []
+    if len(request.app) > _LONGEST_RELEASE or not _RELEASE.fullmatch(request.app):
+        fix = f"Fix: use a-z, 0-9 and -, at most {_LONGEST_RELEASE}, with a letter or digit at both ends."
+        problems.append(f"APP {request.app}: no name of a release. {fix}")
+    if not _LABEL.fullmatch(request.namespace):
+        fix = "Fix: use a-z, 0-9 and -, at most 63, with a letter or digit at both ends."
+        problems.append(f"--namespace {request.namespace}: no name of a namespace. {fix}")
+    if not _ENVIRONMENT.fullmatch(request.environment):
+        fix = "Fix: give its name alone; the folder of its values files is --values-dir."
+        problems.append(f"--environment {request.environment}: no name of an environment. {fix}")
+    problems += values.no_images(request.images)
+    return problems + [
+        f"--set {each}: no KEY=VALUE. Fix: write it so." for each in request.settings if not _SETTING.match(each)
+    ]
+
+
 def _files(request: Request) -> tuple[Path | None, Path | None]:
-    if request.values_dir is None:
+    if request.values_dir is None or not _ENVIRONMENT.fullmatch(request.environment):
         return None, None
     secret = request.values_dir / f"{request.environment}.secrets.yaml"
     return request.values_dir / f"{request.environment}.yaml", secret if secret.exists() else None

@@ -8,7 +8,7 @@ from pavedpath_delivery.kit.documents import Properties, fields, objects
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.kit.github import GitHub
 
-_STATES = {flow.State.ROLLED_BACK: "failure", flow.State.BROKEN: "error"}
+_STATES = {flow.State.ROLLED_BACK: "failure", flow.State.BROKEN: "error", flow.State.OVERTAKEN: "failure"}
 _SHOWN = 30
 """Deployments that are looked at: each costs a request."""
 
@@ -64,6 +64,18 @@ def record(github: GitHub, environ: Mapping[str, str], environment: str, outcome
     number = int(made["id"])
     github.send("POST", f"repos/{repository}/deployments/{number}/statuses", status(outcome, environ))
     return number
+
+
+def attempt(github: GitHub, environ: Mapping[str, str], environment: str, outcome: flow.Outcome) -> str:
+    """Record a deployment; return why it could not be, empty if it was: that takes nothing from the deployment."""
+    import httpx
+
+    try:
+        record(github, environ, environment, outcome)
+    except (DeliveryError, httpx.HTTPError) as error:
+        fix = "Fix: look at GITHUB_TOKEN, which needs deployments: write. The next deployment is recorded again."
+        return f"The deployment is not recorded on GitHub: {error}. {fix}"
+    return ""
 
 
 def deployments(github: GitHub, repository: str) -> list[Properties]:

@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -23,6 +23,14 @@ FAILED = "failed"
 SUPERSEDED = "superseded"
 _GZIP = b"\x1f\x8b\x08"
 _ROLLBACK_TO = re.compile(r"Rollback to (\d+)")
+_NEVER_RAN = re.compile(
+    r'(?:Upgrade|Release|Rollback) "[^"]*" failed\b|failed to render resource'
+    r"|(?:Preparing upgrade|Initial install underway)$"
+)
+"""What Helm 3 and 4 describe a revision with that failed, or that was given up before it ran.
+
+Source: `pkg/action` (install, upgrade, rollback) of Helm 3.18 and 4.1.
+"""
 _FRACTION = re.compile(r"\.(\d{1,6})\d*")
 
 
@@ -39,6 +47,8 @@ class Revision:
     manifest: str = field(default="", repr=False)
     values: Properties = field(default_factory=dict[str, Json], repr=False, compare=False)
     """What it was rendered from, secrets included."""
+    server_side: bool = False
+    """Whether Helm applied it on the server's side, where a field that somebody else changed is a conflict."""
 
     @property
     def pending(self) -> bool:
@@ -47,8 +57,12 @@ class Revision:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ran once: a failed revision is never superseded."""
-        return self.status in (DEPLOYED, SUPERSEDED)
+        """Whether it ran once.
+
+        The status alone does not say so: a rollback that fails marks what was the newest before as superseded, also
+        where that had failed itself. The description keeps the failure.
+        """
+        return self.status == DEPLOYED or (self.status == SUPERSEDED and not _NEVER_RAN.match(self.description))
 
     @property
     def restores(self) -> int | None:
@@ -83,6 +97,7 @@ def read_record(secret: Properties) -> Revision:
         description=Hider(secrets_of(manifest))(str(info.get("description", ""))),
         manifest=manifest,
         values=fields(document.get("config")),
+        server_side=document.get("apply_method") == "ssa",
     )
 
 
@@ -99,10 +114,15 @@ class Cluster(Protocol):
 
 
 def history(cluster: Cluster, namespace: str, release: str) -> list[Revision]:
-    """Return the revisions of a release, oldest first; none for one that is not there."""
+    """Return the revisions of a release, oldest first; none for one that is not there.
+
+    An upgrade that is interrupted can leave two records deployed: only the newest of them is.
+    """
     selector = {"labelSelector": f"owner=helm,name={release}"}
     secrets = cluster.items(f"/api/v1/namespaces/{namespace}/secrets", selector)
-    return sorted((read_record(secret) for secret in secrets), key=lambda revision: revision.number)
+    found = sorted((read_record(secret) for secret in secrets), key=lambda revision: revision.number)
+    now = running(found)
+    return [replace(each, status=SUPERSEDED) if each.status == DEPLOYED and each is not now else each for each in found]
 
 
 def running(revisions: Sequence[Revision]) -> Revision | None:
@@ -111,7 +131,7 @@ def running(revisions: Sequence[Revision]) -> Revision | None:
 
 
 def last_good(revisions: Sequence[Revision]) -> Revision | None:
-    """Return the revision that ran last, or runs; the one that Helm's own rollback takes. Pure."""
+    """Return the revision that ran last, or runs. Pure."""
     return running(revisions) or next((each for each in reversed(revisions) if each.succeeded), None)
 
 

@@ -12,7 +12,11 @@ from pavedpath_delivery.kit.errors import Exit
 if TYPE_CHECKING:
     from rich.console import Console
 
-_DEPLOY_CODES = {flow.State.ROLLED_BACK: Exit.ROLLED_BACK, flow.State.BROKEN: Exit.BROKEN}
+_DEPLOY_CODES = {
+    flow.State.ROLLED_BACK: Exit.ROLLED_BACK,
+    flow.State.OVERTAKEN: Exit.FAILED,
+    flow.State.BROKEN: Exit.BROKEN,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class DeployReport:
             flow.State.UNCHANGED: f"{what}: unchanged, revision {done.revision} runs",
             flow.State.DEPLOYED: f"{what}: deployed, revision {done.revision}",
             flow.State.ROLLED_BACK: f"{what}: failed and rolled back by Helm, {before}",
+            flow.State.OVERTAKEN: f"{what}: failed, and revision {done.revision} of somebody else runs now",
             flow.State.BROKEN: f"{what}: broken, neither the new nor the old revision runs as it must",
         }[done.state]
 
@@ -158,6 +163,7 @@ class HistoryReport:
                 "revision": each.number,
                 "when": each.changed.isoformat(timespec="seconds"),
                 "status": each.status,
+                "ran": each.succeeded,
                 "chart": each.chart,
                 "app_version": each.app_version,
                 "images": each.images,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pavedpath_delivery.deploy import releases
-from pavedpath_delivery.deploy.place import Place, ceiling, follow, nowhere, settle
+from pavedpath_delivery.deploy.place import Place, ceiling, conflict_error, follow, nowhere, settle, takes_back
 from pavedpath_delivery.deploy.releases import Revision
 from pavedpath_delivery.deploy.watch import Watch
 
@@ -71,30 +71,42 @@ def rollback(
         if_deployed: go back only if this one is what runs: somebody may have been faster, Helm itself for one.
         timeout_s: how long its workloads may take to become ready.
         history: how many revisions are kept.
-        force: also to a revision that never ran.
+        force: also to a revision that never ran, and taking back what others changed.
         dry_run: only say where it would go.
         confirm: asked before anything is changed.
 
     Raises:
-        DeliveryError: there is no release or nothing to go back to, or another process is at it.
+        DeliveryError: there is no release or nothing to go back to, another process is at it, or fields are others'.
     """
     revisions = place.history()
     if not revisions:
         raise nowhere(place.app, place.namespace)
     place = place.hiding(*revisions)
     if not dry_run:
-        revisions = settle(place, timeout_s=timeout_s, history=history)
+        revisions = settle(place, timeout_s=timeout_s, history=history, force=force)
     newest = revisions[-1].number if revisions else 0
     if if_deployed is not None and (why := passed_over(revisions, if_deployed)):
         return Outcome(State.PASSED_OVER, newest, newest, reason=why)
     goal = releases.target(revisions, to, force=force)
     planned = Outcome(State.PLANNED, newest, newest, goal.number, images=goal.images)
-    question = f"{place.app} in {place.namespace}: back from revision {newest} to {goal.number} ({goal.app_version})?"
+    images = ", ".join(goal.images) or goal.chart
+    question = f"{place.app} in {place.namespace}: back from revision {newest} to revision {goal.number} ({images})?"
     if dry_run or not confirm(question):
         return planned
     watch = Watch(place.cluster, place.namespace, goal.manifest, place.clock, place.say)
-    operation = place.helm.rollback(place.app, place.namespace, goal.number, timeout_s=timeout_s, history=history)
+    live = releases.last_good(revisions)
+    before = place.lacking(live) if live else ""
+    operation = place.helm.rollback(
+        place.app,
+        place.namespace,
+        goal.number,
+        timeout_s=timeout_s,
+        history=history,
+        take_back=takes_back(revisions, force=force),
+    )
     reason = follow(operation, watch, place, ceiling(timeout_s))
+    if reason and (refused := conflict_error(place, live, before, reason)):
+        raise refused
     reason = reason or place.verified(goal)
     state = State.BROKEN if reason else State.ROLLED_BACK
     after = place.history()

@@ -31,7 +31,8 @@ def rollout(workload: Workload, found: Properties) -> Rollout:
     spec, status = fields(found.get("spec")), fields(found.get("status"))
     images = images_of(spec)
     verdict = _JUDGES[workload.kind](found)
-    lacks = verdict.reason if tuple(images) == workload.images else f"it has the images {', '.join(images)}"
+    other = f"but with {', '.join(images)} instead of {', '.join(workload.images)}"
+    lacks = verdict.reason if tuple(images) == workload.images else other
     return Rollout(str(workload), int(status.get("readyReplicas") or 0), int(spec.get("replicas", 1)), lacks)
 
 

@@ -32,6 +32,21 @@ def same_places(tree: Json, pattern: Json) -> Iterator[Json]:
         yield tree
 
 
+def no_images(given: Sequence[str]) -> list[str]:
+    """Return what is wrong with `NAME=IMAGE@DIGEST` texts; the chart is not needed for that."""
+    return [
+        f"--image {text}: no NAME=IMAGE@sha256:…. Fix: give the digest that was tested."
+        for text in given
+        if _parse(text) is None
+    ]
+
+
+def _parse(text: str) -> "tuple[str, re.Match[str]] | None":
+    name, _, reference = text.partition("=")
+    found = _REFERENCE.fullmatch(reference)
+    return (name, found) if name and found and (found["tag"] or found["digest"]) else None
+
+
 def place_images(values: Properties, given: Sequence[str]) -> dict[str, Json]:
     """Return the values that put images into a chart.
 
@@ -40,20 +55,19 @@ def place_images(values: Properties, given: Sequence[str]) -> dict[str, Json]:
 
     Args:
         values: the chart's own, with everything else laid over them.
-        given: `NAME=IMAGE@DIGEST` or `NAME=IMAGE:TAG`.
+        given: `NAME=IMAGE@DIGEST` or `NAME=IMAGE:TAG`; what is neither is left out, see `no_images`.
 
     Raises:
-        DeliveryError: names every one that is no image, or that the chart has no place for.
+        DeliveryError: names every one that the chart has no place for.
     """
     problems: list[str] = []
     placed: dict[str, Json] = {}
     places = dict(_places(values))
     for text in given:
-        name, _, reference = text.partition("=")
-        found = _REFERENCE.fullmatch(reference)
-        if not found or not (found["tag"] or found["digest"]):
-            problems.append(f"--image {text}: no NAME=IMAGE@sha256:…. Fix: give the digest that was tested.")
+        parsed = _parse(text)
+        if parsed is None:
             continue
+        name, found = parsed
         candidates = [(*name.split("."), "image"), ("images", name), (f"{name}Image",), tuple(name.split("."))]
         path = next((each for each in candidates if each in places), None)
         if path is None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -163,10 +164,19 @@ def test_what_helm_does_not_undo_the_drill_does_and_says_so(how: str, reason: st
     assert DrillReport("shop", "ns", done).code is Exit.FAILED
 
 
+def test_a_release_that_somebody_scaled_is_not_broken_and_the_drill_says_why() -> None:
+    world, helm, drill = shop("conflicts", "conflicts")
+    with pytest.raises(DeliveryError, match=r"\.spec\.replicas is now owned") as refused:
+        drill.run(Kind.BROKEN_IMAGE)
+    assert refused.value.code is Exit.FAILED
+    assert helm.calls == ["upgrade", "rollback 1"]
+    assert MAP not in world.cluster.objects
+
+
 class TestLeftOver:
     @staticmethod
-    def left(world: World, kind: Kind, tag: str = "drill-does-not-exist-1-broken") -> None:
-        memory = {"kind": kind, "revision": 1, "tag": tag, "node": "n1"}
+    def left(world: World, kind: Kind, tag: str = "drill-does-not-exist-1-broken", until: str = "") -> None:
+        memory = {"kind": kind, "revision": 1, "tag": tag, "node": "n1", "until": until}
         world.cluster.objects[MAP] = {"metadata": {}, "data": {"drill": json.dumps(memory)}}
 
     def test_a_broken_image_that_was_left_is_taken_back(self) -> None:
@@ -178,6 +188,21 @@ class TestLeftOver:
         assert helm.calls == ["rollback 1"]
         assert MAP not in world.cluster.objects
         assert drill.restore() is None
+
+    def test_one_that_may_be_at_work_is_left_alone_until_it_cannot_be(self) -> None:
+        world, helm, drill = shop("fails")
+        until = world.clock.now() + timedelta(minutes=5)
+        self.left(world, Kind.KILLED_POD, until=until.isoformat())
+        before = dict(world.cluster.objects)
+        with pytest.raises(DeliveryError, match=r"may be at work until .*--restore") as locked:
+            drill.run(Kind.BROKEN_IMAGE)
+        assert locked.value.code is Exit.LOCKED
+        assert (helm.calls, world.cluster.objects) == ([], before)
+        world.clock.sleep(301)
+        assert drill.run(Kind.BROKEN_IMAGE).restored
+        self.left(world, Kind.KILLED_POD, until=(world.clock.now() + timedelta(minutes=5)).isoformat())
+        assert drill.restore()
+        assert MAP not in world.cluster.objects
 
     def test_what_was_deployed_since_stays(self) -> None:
         world, helm, drill = shop()

@@ -42,6 +42,9 @@ def run(world: World, helm: FakeHelm, wanted: Request, *, dry_run: bool = False)
     return deploy(wanted, world.place(helm), {}, dry_run=dry_run)
 
 
+NEVER_RAN = revision(2, description='Upgrade "shop" failed: timeout')
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reason", "state"),
     [
@@ -51,9 +54,29 @@ def run(world: World, helm: FakeHelm, wanted: Request, *, dry_run: bool = False)
         ([revision(1, "deployed")], [revision(1, "deployed")], "forbidden", None),
         (
             [revision(1, "deployed")],
-            [revision(1), revision(2, "failed"), revision(3, "deployed")],
+            [revision(1), revision(2, "failed"), revision(3, "deployed", description="Rollback to 1")],
             "timeout",
             State.ROLLED_BACK,
+        ),
+        # Helm keeps as many as it is told to: what it went back to can be gone by now.
+        (
+            [revision(1, "deployed")],
+            [revision(2, "failed"), revision(3, "deployed", description="Rollback to 1")],
+            "timeout",
+            State.ROLLED_BACK,
+        ),
+        (
+            [revision(1, "deployed")],
+            [revision(1), revision(2, "failed"), revision(3, "deployed", description="Upgrade complete")],
+            "another operation is in progress",
+            State.OVERTAKEN,
+        ),
+        # Helm 4 takes every superseded revision for one that ran.
+        (
+            [revision(1, "deployed"), NEVER_RAN],
+            [revision(1), NEVER_RAN, revision(3, "failed"), revision(4, "deployed", description="Rollback to 2")],
+            "timeout",
+            State.BROKEN,
         ),
         ([revision(1, "deployed")], [revision(1, "deployed"), revision(2, "failed")], "timeout", State.BROKEN),
         ([revision(1, "deployed")], [revision(1, "deployed"), revision(2, "pending-upgrade")], "killed", State.BROKEN),
@@ -106,6 +129,54 @@ class TestDeploy:
         with pytest.raises(DeliveryError, match=r"Nothing was changed\. .*forbidden") as refused:
             run(world, helm, request(tmp_path))
         assert refused.value.code is Exit.FAILED
+
+    def test_a_conflict_is_a_refusal_that_names_the_field_its_manager_and_the_fix(self, tmp_path: Path) -> None:
+        world, helm = running("conflicts")
+        with pytest.raises(DeliveryError) as refused:
+            run(world, helm, request(tmp_path))
+        assert refused.value.code is Exit.FAILED
+        for part in (
+            "Revision 1 of shop runs as before",
+            '.spec.replicas is now owned by "kubectl"',
+            "--force, which takes",
+        ):
+            assert part in str(refused.value)
+
+    def test_after_a_conflict_that_left_something_else_it_is_broken(self, tmp_path: Path) -> None:
+        world, helm = running("conflicts")
+        world.clock.at(5, world.cluster.pods.clear)
+        assert run(world, helm, request(tmp_path)).state is State.BROKEN
+
+    @pytest.mark.parametrize(("server_side", "call"), [(True, "upgrade taking back"), (False, "upgrade")])
+    def test_force_takes_back_where_helm_sees_conflicts(self, tmp_path: Path, server_side: bool, call: str) -> None:
+        records = [revision(1, "deployed", manifest=V1, server_side=server_side)]
+        world, helm = running("ok", records=records)
+        run(world, helm, request(tmp_path, force=True))
+        assert helm.calls == [call]
+
+    def test_somebody_elses_deployment_is_no_rollback(self, tmp_path: Path) -> None:
+        world, helm = running("overtaken")
+        done = run(world, helm, request(tmp_path))
+        assert (done.state, done.revision) == (State.OVERTAKEN, 3)
+
+    def test_every_name_and_image_and_duration_at_once(self, tmp_path: Path) -> None:
+        world, helm = running()
+        wanted = request(
+            tmp_path,
+            app="Shop_1",
+            namespace="a/b",
+            environment="../prod",
+            chart="/nowhere",
+            images=["api"],
+            settings=["replicas"],
+            wrong=["--timeout soon: no duration above zero."],
+        )
+        with pytest.raises(DeliveryError) as refused:
+            run(world, helm, wanted)
+        parts = ["APP Shop_1", "--namespace a/b", "--environment ../prod", "--image api", "--set replicas"]
+        for part in [*parts, "--timeout soon", "--chart /nowhere"]:
+            assert part in str(refused.value)
+        assert len(str(refused.value).splitlines()) == 7
 
     def test_nothing_to_change_makes_no_revision(self, tmp_path: Path) -> None:
         world, helm = running()
@@ -256,7 +327,17 @@ class TestRollback:
         asked: list[str] = []
         done = rollback(world.place(helm), confirm=lambda question: bool(asked.append(question)))
         assert (done.state, helm.calls) == (Rolled.PLANNED, [])
-        assert "from revision 2 to 1" in asked[0]
+        assert asked == ["shop in ns: back from revision 2 to revision 1 (r.example/shop/api:v1)?"]
+
+    def test_a_conflict_names_the_field_and_force_takes_it_back(self) -> None:
+        records = [replace(each, server_side=True) for each in self.RECORDS]
+        world, helm = running("conflicts", records=records)
+        world.cluster.running = V2
+        with pytest.raises(DeliveryError, match=r"\.spec\.replicas is now owned by") as refused:
+            rollback(world.place(helm))
+        assert refused.value.code is Exit.FAILED
+        assert rollback(world.place(helm), force=True).state is Rolled.ROLLED_BACK
+        assert helm.calls == ["rollback 1", "rollback 1 taking back"]
 
     def test_no_release(self) -> None:
         world, helm = running()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pavedpath_delivery.deploy.helm import (
     Helm,
     Inputs,
+    conflicts,
     major_version,
     rollback_arguments,
     uninstall_arguments,
@@ -44,6 +45,50 @@ def test_a_rollback_and_a_removal_wait_in_both_versions() -> None:
     assert "--wait=watcher" in rollback_arguments(4, "shop", 7, timeout_s=1.5, history=10)
     assert rollback_arguments(4, "shop", 7, timeout_s=1.5, history=10)[:3] == ["rollback", "shop", "7"]
     assert "--wait" in uninstall_arguments(3, "shop", timeout_s=1)
+
+
+def test_only_helm_4_is_told_to_take_fields_back() -> None:
+    inputs, flags = Inputs("chart"), ["--server-side=true", "--force-conflicts"]
+    for major, expected in ((3, []), (4, flags)):
+        upgrade = upgrade_arguments(major, "shop", inputs, timeout_s=1, history=1, take_back=True)
+        rollback = rollback_arguments(major, "shop", 7, timeout_s=1, history=1, take_back=True)
+        assert [each for each in upgrade if each in flags] == expected
+        assert [each for each in rollback if each in flags] == expected
+    assert "--force-conflicts" not in upgrade_arguments(4, "shop", inputs, timeout_s=1, history=1)
+    assert "--force-conflicts" not in rollback_arguments(4, "shop", 7, timeout_s=1, history=1)
+
+
+REFUSED = (
+    "an error occurred while rolling back the release. original upgrade error: conflict occurred while applying object "
+    "ns/shop apps/v1, Kind=Deployment: Apply failed with {}: conflict occurred while applying object ns/shop apps/v1, "
+    "Kind=Deployment: Apply failed with {}"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [
+        (
+            '1 conflict: conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas',
+            {"kubectl": [".spec.replicas"]},
+        ),
+        (
+            '2 conflicts: conflicts with "kubectl-edit" using apps/v1:\n- .spec.replicas\n'
+            '- .spec.template.spec.containers[name="api"].image',
+            {"kubectl-edit": [".spec.replicas", '.spec.template.spec.containers[name="api"].image']},
+        ),
+        (
+            '2 conflicts: conflicts with "a" using v1 at 2026-01-01T00:00:00Z:\n- .data.x\n'
+            'conflicts with "b" using v1:\n- .data.y',
+            {"a": [".data.x"], "b": [".data.y"]},
+        ),
+    ],
+)
+def test_a_conflict_is_read_with_its_fields_and_whose_they_are(said: str, fields: dict[str, list[str]]) -> None:
+    found = conflicts(REFUSED.format(said, said))
+    assert {each.manager: each.paths for each in found} == fields
+    assert conflicts("timed out waiting for the condition") == []
+    assert conflicts('Operation cannot be fulfilled on deployments "shop": the object has been modified') == []
 
 
 @given(st.text(min_size=4).filter(lambda text: text not in "--values--set-chart shop"))

@@ -32,7 +32,12 @@ def github(requests: list[tuple[str, str, object]]) -> GitHub:
 
 @pytest.mark.parametrize(
     ("state", "told"),
-    [(State.DEPLOYED, "success"), (State.ROLLED_BACK, "failure"), (State.BROKEN, "error")],
+    [
+        (State.DEPLOYED, "success"),
+        (State.ROLLED_BACK, "failure"),
+        (State.BROKEN, "error"),
+        (State.OVERTAKEN, "failure"),
+    ],
 )
 def test_a_deployment_and_how_it_went(state: State, told: str) -> None:
     requests: list[tuple[str, str, object]] = []
@@ -54,6 +59,17 @@ def test_a_deployment_and_how_it_went(state: State, told: str) -> None:
         "auto_inactive": True,
         "log_url": "https://github.example/acme/orders/actions/runs/7",
     }
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_what_github_refuses_is_told_and_takes_nothing_from_the_deployment(status: int) -> None:
+    client = httpx.Client(
+        base_url="http://github.example/api/v3/",
+        transport=httpx.MockTransport(lambda _request: httpx.Response(status, json={"message": "no"})),
+    )
+    lost = record.attempt(GitHub(client, "acme"), JOB, "dev", Outcome(State.DEPLOYED, 3, images=[IMAGE]))
+    assert "not recorded on GitHub" in lost
+    assert not record.attempt(github([]), JOB, "dev", Outcome(State.DEPLOYED, 3, images=[IMAGE]))
 
 
 def test_the_deployments_of_a_repository() -> None:

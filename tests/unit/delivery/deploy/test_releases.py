@@ -38,6 +38,35 @@ def test_history_is_in_order() -> None:
     assert [each.number for each in releases.history(cluster, "ns", "shop")] == [2, 9, 10]
 
 
+def test_of_two_that_are_deployed_the_newest_is() -> None:
+    cluster = Cluster([revision(1, "deployed"), revision(2, "failed"), revision(3, "deployed")])
+    assert [each.status for each in releases.history(cluster, "ns", "shop")] == ["superseded", "failed", "deployed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "description", "ran"),
+    [
+        ("deployed", "Upgrade complete", True),
+        ("superseded", "Install complete", True),
+        ("superseded", "Rollback to 3", True),
+        ("superseded", "Upgrade of the failed billing", True),
+        ("superseded", 'Upgrade "shop" failed: context deadline exceeded', False),
+        ("superseded", 'Release "shop" failed: resource not ready', False),
+        ("superseded", 'Rollback "shop" failed: conflict occurred while applying object', False),
+        ("superseded", "Preparing upgrade", False),
+        ("failed", "Upgrade complete", False),
+        ("pending-upgrade", "Preparing upgrade", False),
+    ],
+)
+def test_whether_it_ran_is_in_status_and_description(status: str, description: str, ran: bool) -> None:
+    assert revision(1, status, description=description).succeeded is ran
+
+
+def never_ran(number: int) -> Revision:
+    """What a failed rollback leaves of an upgrade that failed."""
+    return revision(number, description='Upgrade "shop" failed: resource not ready')
+
+
 class TestJudge:
     def test_nothing_is_free(self) -> None:
         assert judge([], LATER, TIMEOUT) == Free()
@@ -75,6 +104,10 @@ class TestTarget:
             ([revision(1), revision(2, "deployed"), revision(3, "failed")], 2),
             # Helm's own rollback failed, too: the last one that ran, not the one before it.
             ([revision(1), revision(4, "superseded"), revision(5, "failed"), rolled(6, 4, "failed")], 4),
+            # What failed and was marked superseded by a rollback that failed, too, is never gone back to.
+            ([revision(1), never_ran(2), revision(3, "failed")], 1),
+            ([revision(1), revision(2), never_ran(3), revision(4, "deployed")], 2),
+            ([revision(1, "deployed"), never_ran(2), revision(3, "failed"), never_ran(4), revision(5, "failed")], 1),
             # The same content once more is no change.
             ([revision(1), revision(2), revision(3, "deployed", manifest=revision(2).manifest)], 1),
         ],
@@ -89,6 +122,7 @@ class TestTarget:
             [revision(1, "deployed")],
             [revision(1), revision(2), rolled(3, 1)],
             [revision(1, "failed"), revision(2, "deployed")],
+            [never_ran(1), revision(2, "deployed")],
         ],
     )
     def test_nothing_to_go_back_to(self, revisions: list[Revision]) -> None:
@@ -100,6 +134,10 @@ class TestTarget:
         revisions = [revision(1, "failed"), revision(2), revision(3, "deployed")]
         assert target(revisions, 2).number == 2
         assert target(revisions, 1, force=True).number == 1
+        with pytest.raises(DeliveryError, match="never ran") as refused:
+            target([revision(1), never_ran(2), revision(3, "deployed")], 2)
+        assert refused.value.code is Exit.POLICY
+        assert target([never_ran(1), revision(2, "deployed")], 1, force=True).number == 1
         for number, code, words in ((1, Exit.POLICY, "never ran"), (3, Exit.USAGE, "runs"), (9, Exit.USAGE, "2, 3")):
             with pytest.raises(DeliveryError, match=words) as refused:
                 target(revisions, number)

@@ -27,6 +27,7 @@ IMAGE = "r.example/shop/api@sha256:" + "e" * 64
         (State.UNCHANGED, Exit.OK),
         (State.PREVIEWED, Exit.OK),
         (State.ROLLED_BACK, Exit.ROLLED_BACK),
+        (State.OVERTAKEN, Exit.FAILED),
         (State.BROKEN, Exit.BROKEN),
     ],
 )

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pavedpath_delivery.deploy.values import merge, place_images, same_places
+from pavedpath_delivery.deploy.values import merge, no_images, place_images, same_places
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
 DIGEST = "sha256:" + "c" * 64
@@ -52,11 +52,17 @@ def test_an_image_is_put_where_the_chart_has_it(values: dict[str, Any], name: st
 
 def test_every_image_without_a_place_is_named() -> None:
     with pytest.raises(DeliveryError) as refused:
-        place_images({"image": "x"}, ["worker=r.example/w:1", "image=r.example/UPPER:1", "image=r.example/x"])
+        place_images({"image": "x"}, ["worker=r.example/w:1", "api=r.example/w:1"])
     assert refused.value.code is Exit.USAGE
     assert "no image worker" in str(refused.value)
+    assert "no image api" in str(refused.value)
     assert "use one of its images: image" in str(refused.value)
-    assert str(refused.value).count("no NAME=IMAGE@sha256") == 2
+
+
+def test_what_is_no_image_is_told_without_a_chart() -> None:
+    wrong = ["image=r.example/UPPER:1", "image=r.example/x", "alone", "=r.example/x:1", "image="]
+    told = no_images([*wrong, f"image={PINNED}", "worker=r.example/w:1"])
+    assert [each.partition(": no NAME=IMAGE@sha256")[0] for each in told] == [f"--image {each}" for each in wrong]
 
 
 def test_two_services_of_one_chart() -> None:

@@ -17,6 +17,10 @@ from pavedpath_delivery.kit.kube import KubernetesApi
 
 from tests.unit.delivery.virtual import VirtualClock
 
+CONFLICT = (
+    "conflict occurred while applying object ns/shop apps/v1, Kind=Deployment: Apply failed with 1 conflict: "
+    'conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas'
+)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -54,6 +58,7 @@ def as_secret(each: Revision) -> dict[str, Any]:
         "manifest": each.manifest,
         "config": each.values,
         "chart": chart,
+        "apply_method": "ssa" if each.server_side else "csa",
     }
     packed = base64.b64encode(gzip.compress(json.dumps(document).encode()))
     return {"metadata": {"name": f"sh.helm.release.v1.shop.v{each.number}"}, "data": {"release": _b64(packed)}}
@@ -185,8 +190,8 @@ class FakeHelm(Helm):
     def lint(self, inputs: Inputs, namespace: str) -> str:
         return ""
 
-    def upgrade(self, release: str, inputs: Inputs, namespace: str, **_: Any) -> Any:
-        self.calls.append("upgrade")
+    def upgrade(self, release: str, inputs: Inputs, namespace: str, *, take_back: bool = False, **_: Any) -> Any:
+        self.calls.append("upgrade" + " taking back" * take_back)
         new = json.loads(inputs.document)["manifest"] if '"manifest"' in inputs.document else self.rendered
         how = self.script.pop(0) if self.script else "ok"
         self.operation = Operation(self.clock, 10.0, lambda: self._finish(how, new))
@@ -203,6 +208,14 @@ class FakeHelm(Helm):
             self.cluster.running = new
             return ""
         records.append(revision(number, "failed", manifest=new, changed=now))
+        if how == "conflicts":
+            # As Helm 4: its rollback is refused, too, and marks what failed before it.
+            records[-1] = replace(records[-1], status="superseded", description='Upgrade "shop" failed: conflict')
+            records.append(replace(records[-1], number=number + 1, status="failed"))
+            return f"UPGRADE FAILED: {CONFLICT}: {CONFLICT}"
+        if how == "overtaken":
+            records[:] = [replace(each, status="superseded") for each in records]
+            records.append(revision(number + 1, "deployed", description="Upgrade complete", changed=now))
         if how == "fails":
             self._restore(self._good())
         return f"UPGRADE FAILED: {how}"
@@ -219,10 +232,13 @@ class FakeHelm(Helm):
         )
         self.cluster.running = good.manifest
 
-    def rollback(self, release: str, namespace: str, revision: int, **_: Any) -> Any:
-        self.calls.append(f"rollback {revision}")
+    def rollback(self, release: str, namespace: str, revision: int, *, take_back: bool = False, **_: Any) -> Any:
+        self.calls.append(f"rollback {revision}" + " taking back" * take_back)
+        how = self.script.pop(0) if self.script else "ok"
 
         def finish() -> str:
+            if how == "conflicts":
+                return CONFLICT
             self._restore(self.cluster.records[revision - 1])
             return ""
 
