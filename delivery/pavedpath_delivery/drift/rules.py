@@ -337,8 +337,9 @@ def _actions(looked: _Looked) -> Iterator[Finding]:
     settings = fields(looked.known("actions"))
     if settings.get("enabled"):
         where, fix = looked.at("actions"), f"PUT {looked.path}/actions/permissions"
-        if settings.get("allowed_actions") == "all":
-            wanted = "those of the organisation, and a list"
+        # An action that is pinned by its commit was chosen in a review, and cannot become another one.
+        if settings.get("allowed_actions") == "all" and not settings.get("sha_pinning_required"):
+            wanted = "those of the organisation and a list, or any by a commit's hash alone (`sha_pinning_required`)"
             yield Finding("actions-allowed", where, "any action may run", wanted, _HARDENING, fix, MEDIUM)
         if settings.get("sha_pinning_required") is False:
             found = "actions may be named by a tag or branch"

@@ -10,6 +10,7 @@ from pavedpath_delivery.drift import hub, releases, rules, stacks
 from pavedpath_delivery.drift.model import Accepted, Audit, Drift, Finding, Unchecked, parse_exceptions
 from pavedpath_delivery.kit.documents import objects
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ class DriftReport:
     def show(self, console: "Console") -> None:
         """Print it for people."""
         for line in lines(self.drift):
-            console.print(line, markup=False)
+            console.print(plain(line), markup=False)
 
     def summary(self) -> str:
         """Return the differences as a table in Markdown."""
@@ -186,7 +187,7 @@ def lines(found: Drift) -> list[str]:
     text += [f"accepted until {by.expires}: {each.where}: {each.found} ({by.reason})" for each, by in found.accepted]
     text += [f"expired {each.expires}: exception for {each}" for each in found.expired]
     text += [f"unused: exception for {each}" for each in found.unused]
-    text += [f"not checked: {each.where}: {each.reason}" for each in found.unchecked]
+    text += [f"not checked: {each.where}: {' '.join(each.reason.split())}" for each in found.unchecked]
     text += [f"note: {each.where}: {each.text}" for each in found.notes]
     return [*text, headline(found)]
 

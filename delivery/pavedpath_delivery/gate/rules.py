@@ -9,12 +9,13 @@ import operator
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pavedpath_delivery.kit.documents import fields
+from pavedpath_delivery.kit.mistakes import mistakes
 
 SCHEMA = Path(__file__).with_name("schema.json")
 VERSION = 1
@@ -168,13 +169,7 @@ def parse(text: str) -> Rules:
     try:
         return Rules.model_validate(document)
     except ValidationError as error:
-        raise RulesError("; ".join(map(_sentence, error.errors(include_url=False)))) from None
-
-
-def _sentence(error: Any) -> str:
-    kinds = {str(each) for each in Source}
-    where = ".".join(str(part) for part in error["loc"] if part not in kinds)
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
+        raise RulesError("; ".join(mistakes(error, document))) from None
 
 
 def schema() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pavedpath_delivery.gate import results, rules
 from pavedpath_delivery.gate.judge import Judgement, State, Verdict, judge
 from pavedpath_delivery.kit.errors import Exit
+from pavedpath_delivery.kit.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,11 +48,11 @@ class Gate:
         for each in self.verdict.judgements:
             value = "no value" if each.value is None else f"{each.value:.10g}"
             line = f"{_SIGNS[each.state]} {each.rule.id}: {value}, wanted {_wanted(each)}"
-            console.print(Text(f"{line}{f': {each.why}' if each.why else ''}", style=_COLOURS[each.state]))
+            console.print(Text(plain(f"{line}{f': {each.why}' if each.why else ''}"), style=_COLOURS[each.state]))
         for problem in [*([self.refusal] if self.refusal else []), *self.verdict.problems]:
-            console.print(Text(f"✗ {problem}", style="red"))
+            console.print(Text(plain(f"✗ {problem}"), style="red"))
         for note in self.verdict.notes:
-            console.print(Text(f"note: {note}"))
+            console.print(Text(plain(f"note: {note}")))
         console.print("The gate is open." if self.code is Exit.OK else "The gate is red.")
 
     def summary(self) -> str:

@@ -72,7 +72,7 @@ def record(
     def work(_: object) -> room.Recorded:
         reference = _by_digest(image)
         clock = SystemClock()
-        digest = digest_of(report.read_bytes()) if report else ""
+        digest = digest_of(_content(report)) if report else ""
         statement = room.Evidence(kind, reference.digest, digest, url or Actions.current().run_url, commit, clock.now())
         with Registries(os.environ, clock) as registries:
             return room.record(registries.open(reference.name), reference, statement, dry_run=dry_run)
@@ -129,6 +129,20 @@ def resolve(
             return room.resolve(registries.open(reference.name), reference, if_there=if_there)
 
     run(work, output)
+
+
+def _content(report: Path) -> bytes:
+    try:
+        content = report.read_bytes()
+    except OSError as error:
+        raise DeliveryError(f"--report {report} cannot be read ({error.strerror}).", Exit.USAGE) from None
+    if not content.strip():
+        raise DeliveryError(
+            f"--report {report} is empty: what was to write it did not get to its end, and an empty file is evidence"
+            " of nothing.\nFix: run the test or the scan again, and let it fail the job.",
+            Exit.USAGE,
+        )
+    return content
 
 
 def _by_digest(text: str) -> "Reference":

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from pavedpath_delivery.kit.plain import visible
+
 
 @dataclass(frozen=True)
 class Actions:
@@ -42,6 +44,7 @@ class Actions:
 
     def add_summary(self, markdown: str) -> None:
         """Add to the summary of the job."""
+        markdown = visible(markdown)
         self._append("GITHUB_STEP_SUMMARY", markdown if markdown.endswith("\n") or not markdown else f"{markdown}\n")
 
     def mask(self, secret: str) -> None:
@@ -51,11 +54,11 @@ class Actions:
 
     def error(self, message: str, title: str = "") -> None:
         """Show an error at the job."""
-        self._command("error", message, f" title={_property(title)}" if title else "")
+        self._command("error", visible(message), f" title={_property(title)}" if title else "")
 
     def warning(self, message: str, title: str = "") -> None:
         """Show a warning at the job, which stays green."""
-        self._command("warning", message, f" title={_property(title)}" if title else "")
+        self._command("warning", visible(message), f" title={_property(title)}" if title else "")
 
     def _append(self, variable: str, text: str) -> None:
         path = self.environ.get(variable)
@@ -84,4 +87,4 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return _data(visible(text)).replace(":", "%3A").replace(",", "%2C")

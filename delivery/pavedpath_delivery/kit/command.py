@@ -59,16 +59,17 @@ def run(command: Callable[["Console"], Report], output: Output, actions: Actions
         output: how the result is printed.
         actions: the job; by default that of this process.
     """
-    from rich.console import Console
+    from pavedpath_delivery.kit.console import Console
 
     job = actions or Actions.current()
-    progress = Console(stderr=True, highlight=False, soft_wrap=True)
+    progress = Console(stderr=True)
     try:
         report = command(progress)
         if output is Output.JSON:
-            sys.stdout.write(json.dumps(report.document(), indent=2) + "\n")
+            # Within JSON `##[` can stand in a text alone, and reads the same there when it is escaped.
+            sys.stdout.write(json.dumps(report.document(), indent=2).replace("##[", r"#\u0023[") + "\n")
         else:
-            report.show(Console(highlight=False, soft_wrap=True))
+            report.show(Console())
         job.set_outputs(report.outputs())
         job.add_summary(report.summary())
         code = report.code

@@ -32,8 +32,9 @@ def retry_after(value: str, now: datetime) -> float:
     """
     from email.utils import parsedate_to_datetime
 
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
-        return float(value)
+    asked = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", asked):
+        return float(asked)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):

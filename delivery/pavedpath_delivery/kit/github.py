@@ -79,7 +79,7 @@ def told() -> Generator[None]:
             f"GitHub refused {request.method} {request.url.path} ({response.status_code}): {_reason(response)}"
         ) from error
     except httpx.HTTPError as error:
-        raise DeliveryError(f"GitHub cannot be reached: {error or type(error).__name__}") from error
+        raise DeliveryError(f"GitHub cannot be reached: {str(error) or type(error).__name__}") from error
 
 
 def _reason(response: "httpx.Response") -> str:

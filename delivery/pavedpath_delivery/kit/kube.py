@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -49,7 +49,11 @@ def _access(path: Path) -> _Access:
     context = named("contexts", str(document.get("current-context", "")), "context")
     cluster = named("clusters", str(context.get("cluster", "")), "cluster")
     if not cluster.get("server"):
-        raise DeliveryError(f"{path}: its current context names no cluster with a server")
+        raise DeliveryError(
+            f"The kubeconfig {path} cannot be used: its current context names no cluster with a server."
+            " Fix: let KUBECONFIG name one that does, or choose a context (`kubectl config use-context`).",
+            Exit.USAGE,
+        )
     return _Access(str(cluster["server"]), cluster, named("users", str(context.get("user", "")), "user"))
 
 
@@ -106,6 +110,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError | subprocess.TimeoutExpired):
         end = "took too long" if isinstance(error, subprocess.TimeoutExpired) else f"ended with {error.returncode}"
         return f"its login program {error.cmd[0]} {end}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
     if not isinstance(error, yaml.YAMLError):
         return str(error)
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
@@ -122,7 +130,7 @@ def refusal(response: "httpx.Response") -> str:
 
 
 class KubernetesApi:
-    """The cluster of the kubeconfig's current context.
+    """The cluster of the kubeconfig's current context. A refusal, or no answer, is the HTTP client's own error.
 
     Args:
         client: an HTTP client whose base URL is the API server's and which authenticates itself.
@@ -141,6 +149,12 @@ class KubernetesApi:
         import httpx
 
         path = kubeconfig_path(environ)
+        if not path.exists():
+            unset = "" if environ.get("KUBECONFIG") else "KUBECONFIG is not set, and "
+            raise DeliveryError(
+                f"No cluster is chosen: {unset}there is no file {path}. Fix: let KUBECONFIG name one that exists.",
+                Exit.USAGE,
+            )
         try:
             access = _access(path)
             token = _token(access.user, environ)
@@ -153,9 +167,25 @@ class KubernetesApi:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return cls(httpx.Client(base_url=access.server, headers=headers, verify=tls, timeout=_TIMEOUT_S))
 
+    def _ask(self, method: str, path: str, **options: Any) -> "httpx.Response":
+        """Send a request; an error of no answer says whose, and what to look at."""
+        import httpx
+
+        try:
+            return self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            url = error.request.url
+            port = url.port or (443 if url.scheme == "https" else 80)
+            message = (
+                f"no answer from {url.host}:{port} ({str(error) or type(error).__name__})."
+                " Fix: check that KUBECONFIG names the right cluster, that it runs, and that this machine may reach"
+                " that host and port (VPN, firewall, proxy, certificate)."
+            )
+            raise type(error)(message, request=error.request) from error
+
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Json | None:
         """Return the document at a path, None where there is none."""
-        response = self._client.get(path, params=dict(params or {}))
+        response = self._ask("GET", path, params=dict(params or {}))
         if response.status_code == 404:
             return None
         response.raise_for_status()
@@ -163,7 +193,7 @@ class KubernetesApi:
 
     def text(self, path: str, params: Mapping[str, str] | None = None) -> str | None:
         """Return what is at a path as it stands, a log for one; None where there is none."""
-        response = self._client.get(path, params=dict(params or {}))
+        response = self._ask("GET", path, params=dict(params or {}))
         if response.status_code == 404:
             return None
         response.raise_for_status()
@@ -176,12 +206,12 @@ class KubernetesApi:
     def send(self, method: str, path: str, body: Properties) -> Json:
         """Create (POST), replace (PUT) or change (PATCH, a merge patch) an object; return it as it is then."""
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        response = self._client.request(method, path, content=json.dumps(body), headers={"Content-Type": kind})
+        response = self._ask(method, path, content=json.dumps(body), headers={"Content-Type": kind})
         response.raise_for_status()
         return response.json()
 
     def delete(self, path: str) -> None:
         """Delete an object; one that is gone is no error."""
-        response = self._client.delete(path)
+        response = self._ask("DELETE", path)
         if response.status_code != 404:
             response.raise_for_status()

@@ -90,6 +90,13 @@ class Running:
     deployment: Attempt | None
     before: str = ""
     behind: int | None = None
+    unread: bool = False
+    """Whether what would say so could not be read."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether nothing is deployed there, for certain."""
+        return not (self.release or self.deployment or self.unread)
 
     @property
     def since(self) -> datetime | None:
@@ -137,12 +144,25 @@ def current(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
     return latest
 
 
-def joined(deployments: Sequence[Attempt], releases: Sequence[Release], order: Sequence[str]) -> list[Running]:
-    """Return what runs where: a release and a repository of one name in one environment are one application."""
+def joined(
+    deployments: Sequence[Attempt],
+    releases: Sequence[Release],
+    order: Sequence[str],
+    expected: Mapping[tuple[str, str], bool] | None = None,
+) -> list[Running]:
+    """Return what runs where: a release and a repository of one name in one environment are one application.
+
+    `expected` are environments and applications that have a row whatever runs there, and whether all that would say so
+    was read.
+    """
+    known = expected or {}
     from_github = {(each.environment, each.repository.rpartition("/")[2]): each for each in deployments}
     from_helm = {(each.environment, each.name): each for each in releases}
-    keys = sorted({*from_github, *from_helm}, key=lambda key: (key[1], rank(key[0], order)))
-    return [Running(key[0], key[1], from_helm.get(key), from_github.get(key)) for key in keys]
+    keys = sorted({*from_github, *from_helm, *known}, key=lambda key: (key[1], rank(key[0], order)))
+    return [
+        Running(key[0], key[1], from_helm.get(key), from_github.get(key), unread=not known.get(key, True))
+        for key in keys
+    ]
 
 
 def plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from pavedpath_delivery.drift.rules import Policy
 from pavedpath_delivery.drift.rules import audit as audit_settings
 from pavedpath_delivery.images.registry import Registries
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.plain import plain as one_line
 from pavedpath_delivery.report import sources
 from pavedpath_delivery.report.page import (
     Attempt,
@@ -113,7 +114,8 @@ def gather(asked: Asked, reach: Reach, now: datetime) -> Page:
     audits = list(_drift(asked, reach, snapshots, clusters, now))
     history = _history(api, asked) if api else Part[Attempt]()
     released = _released(asked, clusters)
-    rows = joined(_currents(history), released.rows, asked.order)
+    expected = _expected(asked, snapshots, history, released)
+    rows = joined(_currents(history), released.rows, asked.order, expected)
     rows = list(sources.behind(api, rows)) if api else rows
     window = Window(now - timedelta(days=asked.days), now)
     measured, unread = _measured(api, asked, window, history) if api else (None, ())
@@ -188,10 +190,27 @@ def _released(asked: Asked, clusters: _Clusters) -> Part[Release]:
     for app in asked.apps:
         cluster = clusters.get(app.environment)
         if isinstance(cluster, DeliveryError):
-            parts.append(Part(unread=(Unread(f"release {app.namespace}/{app.name}", str(cluster)),)))
+            parts.append(Part(unread=(Unread(app.title, str(cluster)),)))
         else:
             parts.append(sources.release(cluster, app))
     return sources.merged(parts)
+
+
+def _expected(
+    asked: Asked, snapshots: Mapping[str, hub.Snapshot], history: Part[Attempt], released: Part[Release]
+) -> Mapping[tuple[str, str], bool]:
+    """Return where something may run, and whether all was read that would say so."""
+    silent = {each.source for each in history.unread}
+    found = {
+        (environment.name, name.rpartition("/")[2]): sources.deployments_of(name) not in silent
+        for name, documents in snapshots.items()
+        for environment in sources.environments(name, documents, asked.order).rows
+    }
+    unread = {each.source for each in released.unread if each.reason != sources.ABSENT}
+    for app in asked.apps:
+        key = (app.environment, app.name)
+        found[key] = found.get(key, True) and app.title not in unread
+    return found
 
 
 def _environments(asked: Asked, snapshots: Mapping[str, hub.Snapshot]) -> Part[Environment]:
@@ -235,7 +254,7 @@ class PageReport:
     def show(self, console: "Console") -> None:
         """Say where it is, and how much of it could not be read."""
         for source in self.unread:
-            console.print(f"not read: {source}", markup=False)
+            console.print(one_line(f"not read: {source}"), markup=False)
         console.print(f"written: {self.path}", markup=False)
 
     @property
@@ -244,7 +263,7 @@ class PageReport:
         page = self.page
         parts = (page.environments, page.running, page.history, page.evidence)
         found = [each for part in parts if part for each in part.unread] + list(page.measured_unread)
-        return list(dict.fromkeys(f"{each.source}: {each.reason}" for each in found))
+        return list(dict.fromkeys(f"{each.source}: {' '.join(each.reason.split())}" for each in found))
 
     def summary(self) -> str:
         """Return nothing: a summary of a job cannot link to a file."""

@@ -38,6 +38,19 @@ class App:
     namespace: str
     name: str
 
+    @property
+    def title(self) -> str:
+        """How it is called where it could not be read."""
+        return f"release {self.namespace}/{self.name}{f' of {self.environment}' if self.environment else ''}"
+
+
+ABSENT = "there is no such release"
+
+
+def deployments_of(name: str) -> str:
+    """Return how a repository's deployments are called where they could not be read. Pure."""
+    return f"deployments of {name}"
+
 
 def environments(name: str, documents: hub.Snapshot, order: Sequence[str]) -> Part[Environment]:
     """Return a repository's environments. Pure."""
@@ -77,7 +90,7 @@ def attempts(api: Api, name: str, count: int, rollback_workflow: str) -> Part[At
 
     listed = hub.ask(api, f"repos/{name}/deployments", per_page="100")
     if isinstance(listed, hub.Unread):
-        return Part(unread=(Unread(f"deployments of {name}", listed.reason),))
+        return Part(unread=(Unread(deployments_of(name), listed.reason),))
     found: list[Attempt] = []
     ended: list[Deployment] = []
     running: set[str] = set()
@@ -95,7 +108,7 @@ def attempts(api: Api, name: str, count: int, rollback_workflow: str) -> Part[At
             found.append(_attempt(name, document, statuses, end))
             running |= {found[-1].environment} if found[-1].outcome == "success" else set()
     except httpx.HTTPError as error:
-        return Part(unread=(Unread(f"deployments of {name}", _reason(error)),))
+        return Part(unread=(Unread(deployments_of(name), _reason(error)),))
     kinds = {each.deployment.id: str(each.kind) for each in link(ended).judged}
     return Part(tuple(replace(each, kind=kinds.get(each.id, "")) for each in found))
 
@@ -147,14 +160,14 @@ def release(cluster: Cluster, app: App) -> Part[Release]:
     """Return what runs of an application, by Helm's own record."""
     import httpx
 
-    place = f"release {app.namespace}/{app.name}"
+    place = app.title
     try:
         revisions = helm.history(cluster, app.namespace, app.name)
     except (httpx.HTTPError, DeliveryError) as error:
         return Part(unread=(Unread(place, _reason(error)),))
     found = helm.last_good(revisions) or (revisions[-1] if revisions else None)
     if found is None:
-        return Part(unread=(Unread(place, "there is no such release"),))
+        return Part(unread=(Unread(place, ABSENT),))
     return Part(
         (
             Release(
@@ -205,7 +218,7 @@ def records(
             repository = dora.Repository(api, name, environment, rollback_workflow, incident_label)
             found += repository.records(window)
         except httpx.HTTPError as error:
-            unread.append(Unread(f"deployments of {name}", _reason(error)))
+            unread.append(Unread(deployments_of(name), _reason(error)))
     return Part(tuple(found), tuple(unread))
 
 

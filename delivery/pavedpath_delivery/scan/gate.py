@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pavedpath_delivery.images.references import Reference
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.plain import plain
 from pavedpath_delivery.scan.exceptions import DEFAULT_DAYS, Waiver, parse_exceptions
 from pavedpath_delivery.scan.report import Finding, MalformedError, ScanReport, Severity, parse_report
 
@@ -107,10 +108,11 @@ class Verdict:
         """Print a line for each finding that blocks, and the verdict."""
         for each in self.blocking:
             fixed = f", fixed in {each.fixed}" if each.fixed else "" if each.fixable else ", not fixed yet"
-            console.print(f"{each.severity}  {each.id}  {each.package} {each.installed}{fixed}", markup=False)
+            line = f"{each.severity}  {each.id}  {each.package} {each.installed}{fixed}"
+            console.print(plain(line), markup=False)
         for remark in self.remarks:
-            console.print(remark, markup=False)
-        console.print(f"{'red' if self.blocking else 'green'}: {self.headline}", markup=False)
+            console.print(plain(remark), markup=False)
+        console.print(plain(f"{'red' if self.blocking else 'green'}: {self.headline}"), markup=False)
 
     def summary(self) -> str:
         """Return the verdict as Markdown."""
@@ -218,10 +220,10 @@ def gate(asked: Asked, today: date) -> Verdict:
             f"{path} cannot be read: {error}\nFix: scan first, and let the scan fail the job."
         ) from error
     except MalformedError as error:
-        raise DeliveryError(f"{path} is no report that can be judged: {error}.\nFix: scan anew.") from error
+        raise DeliveryError(f"{path} is no report that can be judged: {plain(str(error))}.\nFix: scan anew.") from error
     if wanted and not is_of(report, wanted):
         known = ", ".join(report.names) or "an image that it does not name"
-        raise DeliveryError(f"{path} is about {known}, not about {wanted}.\nFix: scan {wanted}.")
+        raise DeliveryError(f"{path} is about {plain(known)}, not about {wanted}.\nFix: scan {wanted}.")
     return judge(report, Rules(asked.severities, waivers, today, asked.ignore_unfixed))
 
 
@@ -245,5 +247,5 @@ def _row(each: Finding, why: str) -> str:
 
 def _cell(text: str) -> str:
     """Return text that stays in its cell; a report's words come from packages that someone else wrote."""
-    plain = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-    return plain.replace("<", "&lt;").replace("[", "\\[").replace("`", "'")
+    line = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+    return line.replace("<", "&lt;").replace("[", "\\[").replace("`", "'")

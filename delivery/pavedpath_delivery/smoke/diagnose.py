@@ -12,6 +12,7 @@ from pavedpath_delivery.deploy.releases import Revision, read_record
 from pavedpath_delivery.deploy.secrets import Hider
 from pavedpath_delivery.kit.documents import Properties, fields, objects
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.plain import plain
 from pavedpath_delivery.smoke import scrub
 from pavedpath_delivery.smoke.bundle import Bundle
 from pavedpath_delivery.smoke.report import cell
@@ -86,6 +87,8 @@ class Found:
     secrets_read: bool = True
     forbidden: list[str] = field(default_factory=list[str])
     missing: list[str] = field(default_factory=list[str])
+    silence: str = ""
+    """Why the cluster did not answer, when it did not the last time."""
 
     def of(self, plural: str) -> list[Properties]:
         """Return the objects of a kind."""
@@ -142,6 +145,7 @@ class Reading:
             else:  # of a container that has not started yet, or a node that cannot be reached
                 self.found.missing.append(f"{what} (HTTP {error.response.status_code})")
         except httpx.HTTPError as error:
+            self.found.silence = str(error) or type(error).__name__
             self.found.missing.append(f"{what} ({type(error).__name__})")
         return None
 
@@ -214,7 +218,7 @@ class Diagnosis:
     def show(self, console: "Console") -> None:
         """Print the findings and where the rest is."""
         for line in self.findings or ["nothing was found to be wrong"]:
-            console.print(line, markup=False)
+            console.print(plain(line), markup=False)
         size = self.archive.stat().st_size / 1000
         console.print(f"{self.archive}: {len(self.bundle.files) + 1} files, {size:.0f} kB", markup=False)
         if self.found.forbidden:
@@ -247,6 +251,8 @@ def diagnose(
         DeliveryError: nothing of the release can be seen; says why.
     """
     found = Reading(cluster, app, namespace, log_lines).read()
+    if found.nothing and found.silence:
+        raise DeliveryError(f"Nothing of the release {app} could be read: {found.silence}")
     if found.nothing:
         why_not = f"this access may not read {', '.join(found.forbidden)}" if found.forbidden else "it has none of it"
         silent = f"; no answer: {', '.join(found.missing[:5])}" if found.missing else ""

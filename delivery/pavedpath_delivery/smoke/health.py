@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pavedpath_delivery.kit.clock import Clock
 from pavedpath_delivery.kit.documents import Properties, fields
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.plain import plain
 from pavedpath_delivery.smoke.report import cell
 from pavedpath_delivery.smoke.rollout import KINDS, Kind, State, Verdict, belongs, first_problem, selects
 
@@ -79,9 +80,9 @@ class HealthReport:
         signs = {State.DONE: "✓", State.WAITING: "…", State.FAILED: "✗"}
         for each in self.workloads:
             said = f": {each.verdict.reason}" if each.verdict.reason else ""
-            console.print(f"{signs[each.verdict.state]} {each.title}{said}", markup=False)
+            console.print(plain(f"{signs[each.verdict.state]} {each.title}{said}"), markup=False)
             if each.problem:
-                console.print(f"    {each.problem}", markup=False)
+                console.print(plain(f"    {each.problem}"), markup=False)
         if self.forbidden:
             console.print(f"not looked at, this access may not: {', '.join(self.forbidden)}", markup=False)
         verdict = "runs" if self.code is Exit.OK else "does not run"
@@ -156,19 +157,21 @@ def wait(
         try:
             last, lost = look(reader, app, namespace), ""
         except httpx.HTTPError as error:  # one answer that is missing is not a rollout that failed
-            lost = f"the cluster does not answer: {type(error).__name__}"
+            status = isinstance(error, httpx.HTTPStatusError) and error.response.status_code
+            why = f"HTTP {status}" if status else str(error) or type(error).__name__
+            lost = f"the cluster does not answer: {why}"
         for each in last[0] if last else ():
             line = each.problem or each.verdict.reason or "done"
             if told.get(each.title) != line:
                 told[each.title] = line
-                say(f"{each.title}: {line}")
+                say(plain(f"{each.title}: {line}"))
         states = {each.verdict.state for each in last[0]} if last else set[State]()
         over = clock.monotonic() - started >= budget_s
         if over or State.FAILED in states or (not lost and states == {State.DONE}) or (last and not last[0]):
             break
         clock.sleep(_POLL_S)
     if last is None:
-        raise DeliveryError(f"{lost}. Fix: check the kubeconfig, and that its address is reachable from here.")
+        raise DeliveryError(f"Nothing of {app} was seen in {budget_s:g} s: {lost}")
     workloads, forbidden = last
     if not workloads:
         hidden = f"; this access may not list {', '.join(forbidden)}" if forbidden else ""

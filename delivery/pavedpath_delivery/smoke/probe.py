@@ -160,7 +160,13 @@ def smoke(endpoints: Sequence[Endpoint], ask: Ask, clock: Clock, budget_s: float
         answer = ask(trial.endpoint, min(trial.endpoint.timeout_s, until - clock.monotonic()))
         if not trial.take(answer, clock.monotonic()):
             waiting.remove(trial)
+    ended = clock.monotonic()
     for trial in waiting:
         if trial.attempts:
-            trial.problems = [*trial.problems, "no time was left in the budget to ask again"]
+            pause = max(0.0, trial.due - ended)
+            left = max(0.0, until - ended)
+            trial.problems = [
+                *trial.problems,
+                f"not asked again: the next wait would have been {pause:.1f} s, with {left:.1f} s left in the budget",
+            ]
     return [trial.outcome() for trial in trials]

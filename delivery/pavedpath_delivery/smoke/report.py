@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pavedpath_delivery.kit.errors import Exit
+from pavedpath_delivery.kit.plain import plain
 from pavedpath_delivery.smoke.probe import Outcome
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ class SmokeReport:
             timing = "" if each.latency_ms is None else f"  {each.latency_ms} ms"
             status = "   " if each.status is None else str(each.status)
             sign = "✓" if each.ok else "✗"
-            console.print(f"{sign} {each.endpoint.title:<{width}}  {status}{timing}  {tries}", markup=False)
+            console.print(plain(f"{sign} {each.endpoint.title:<{width}}  {status}{timing}  {tries}"), markup=False)
             for problem in each.problems:
-                console.print(f"    {problem}", markup=False)
+                console.print(plain(f"    {problem}"), markup=False)
         bad = sum(not each.ok for each in self.outcomes)
         verdict = (
             f"{bad} of {len(self.outcomes)} endpoints failed" if bad else f"{len(self.outcomes)} endpoints are good"

@@ -97,3 +97,34 @@ def test_a_kubeconfig_that_is_named_and_missing_is_not_replaced_by_the_usual_one
     with pytest.raises(DeliveryError, match="let KUBECONFIG name one") as refused:
         KubernetesApi.from_environment({"KUBECONFIG": str(missing)})
     assert refused.value.code is Exit.USAGE
+
+
+def test_without_a_kubeconfig_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(
+        DeliveryError, match=r"KUBECONFIG is not set, and there is no file .*/\.kube/config\. Fix"
+    ) as error:
+        KubernetesApi.from_environment({})
+    assert error.value.code is Exit.USAGE
+    (tmp_path / "k").write_text("current-context: none")
+    with pytest.raises(DeliveryError, match=r"names no cluster with a server\. Fix") as error:
+        KubernetesApi.from_environment({"KUBECONFIG": str(tmp_path / "k")})
+    assert error.value.code is Exit.USAGE
+
+
+@pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadTimeout])
+@pytest.mark.parametrize(("root", "place"), [("https://k.test", "k.test:443"), ("http://k.test:81", "k.test:81")])
+def test_a_cluster_that_does_not_answer_is_named(kind: type[httpx.TransportError], root: str, place: str) -> None:
+    def silent(request: httpx.Request) -> httpx.Response:
+        raise kind("", request=request)
+
+    api = KubernetesApi(httpx.Client(base_url=root, transport=httpx.MockTransport(silent)))
+    for ask in (
+        lambda: api.get("/x"),
+        lambda: api.text("/x"),
+        lambda: api.send("POST", "/x", {}),
+        lambda: api.delete("/x"),
+    ):
+        with pytest.raises(kind, match=f"no answer from {place} .{kind.__name__}.*Fix: check") as error:
+            ask()
+        assert error.value.request.url.host == "k.test"

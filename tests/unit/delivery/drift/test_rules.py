@@ -69,7 +69,7 @@ CASES: list[tuple[str, str, Change]] = [
     ("secret-missing", ".github/workflows/more.yml", uses(STEP % "secrets.KUBECONFIG")),  # prod's alone
     ("action-unpinned", ".github/workflows/more.yml", uses("jobs: {a: {steps: [{uses: a/b@v4}]}}")),
     ("action-unpinned", ".github/workflows/more.yml", uses("jobs: {a: {uses: a/b/.github/workflows/c.yml@main}}")),
-    ("actions-allowed", "actions", lambda d: d["actions"].update(allowed_actions="all")),
+    ("actions-allowed", "actions", lambda d: d["actions"].update(allowed_actions="all", sha_pinning_required=None)),
     ("actions-pinning", "actions", lambda d: d["actions"].update(sha_pinning_required=False)),
     ("workflow-token", "workflow token", lambda d: d["token"].update(default_workflow_permissions="write")),
     ("workflow-approves", "workflow token", lambda d: d["token"].update(can_approve_pull_request_reviews=True)),
@@ -97,6 +97,16 @@ def test_one_wrong_setting_is_one_finding(rule: str, where: str, change: Change)
     found = audit(NAME, changed(change), Policy(), NOW).findings
     assert [(each.rule, each.where) for each in found] == [(rule, f"{NAME}: {where}")]
     assert all((each.found, each.wanted, each.why, each.fix) for each in found)
+
+
+def test_any_action_may_run_where_it_must_be_pinned() -> None:
+    as_generated = changed(lambda d: d["actions"].update(allowed_actions="all", sha_pinning_required=True))
+    assert audit(NAME, as_generated, Policy(), NOW).findings == ()
+    neither = changed(lambda d: d["actions"].update(allowed_actions="all", sha_pinning_required=False))
+    assert [each.rule for each in audit(NAME, neither, Policy(), NOW).findings] == [
+        "actions-allowed",
+        "actions-pinning",
+    ]
 
 
 REVIEWED: list[Change] = [

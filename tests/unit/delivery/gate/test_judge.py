@@ -189,8 +189,8 @@ def test_findings_are_counted_by_level_rule_and_score() -> None:
         ("", "empty"),
         ("{}", "empty"),
         ("# nothing", "empty"),
-        ("version: 1", "rules: Field required"),
-        ("version: 1\nrules: []", "at least 1"),
+        ("version: 1", "rules: it is missing"),
+        ("version: 1\nrules: []", "^rules: it must not be empty$"),
         ("version: 2\nrules: []", "version is 2"),
         ("version: '1'\nrules: []", "version is '1'"),
         ("version: true\nrules: []", "version is True"),
@@ -204,7 +204,10 @@ def test_findings_are_counted_by_level_rule_and_score() -> None:
         (RULES.replace('">", threshold: 80', '"about", threshold: 80'), r"rules.0.comparison"),
         (RULES.replace("metric: lines", "metric: files"), r"rules.0.metric"),
         (RULES.replace("path: /evaluation/accuracy", "path: accuracy"), r"rules.1.path"),
-        (RULES.replace("source: junit", "source: trx"), "rules.4"),
+        (
+            RULES.replace("source: junit", "source: trx"),
+            r"^rules.4: source must be one of coverage, junit, sarif, mlflow, json$",
+        ),
         (RULES.replace("reason: broken", "reasons: broken"), "rules.4.reason: .*rules.4.reasons"),
     ],
 )

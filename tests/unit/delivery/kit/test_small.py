@@ -36,9 +36,10 @@ def test_whatever_a_header_says_is_a_wait(value: str) -> None:
 
 def test_retry_after() -> None:
     assert retry_after(" 7 ", NOW) == 7
+    assert retry_after("7\x1f", NOW) == 7
     assert retry_after("Thu, 01 Jan 2026 00:01:00 GMT", NOW) == 60
     assert retry_after("Thu, 01 Jan 2026 00:01:00 GMT", NOW + timedelta(hours=1)) == 0
-    for nothing in ("", "soon", "-5", "1e3", "\u0661", "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"):
+    for nothing in ("", "soon", "-5", "1e3", "\u0661", "0 0", "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"):
         assert retry_after(nothing, NOW) == 0
 
 

@@ -11,6 +11,7 @@ from pavedpath_delivery.kit.errors import DeliveryError
 from pavedpath_delivery.kit.github import GitHub
 from pavedpath_delivery.report import sources
 from pavedpath_delivery.report.page import Running, Unread
+from pavedpath_delivery.report.render import render
 from pavedpath_delivery.report.run import Asked, Page, Reach, gather
 
 from tests.unit.delivery.drift.test_releases import Cluster
@@ -152,8 +153,37 @@ def test_a_cluster_that_cannot_be_opened_is_told() -> None:
     reach = Reach(_never, closed, _never, lambda: FakeRegistry().registries())
     page = gather(Asked(apps=[sources.App("prod", "shop", "shop")]), reach, NOW)
     assert page.running
-    assert page.running.unread == (Unread("release shop/shop", "no kubeconfig"),)
+    assert page.running.unread == (Unread("release shop/shop of prod", "no kubeconfig"),)
+    assert [(each.environment, each.missing, each.unread) for each in page.running.rows] == [("prod", False, True)]
     assert [each.reason for each in page.drift.unchecked] == ["no kubeconfig"]
+
+
+def test_an_environment_without_a_release_is_not_deployed() -> None:
+    reach = Reach(_never, lambda _: Cluster(), _never, lambda: FakeRegistry().registries())
+    page = gather(Asked(apps=[sources.App("prod", "shop", "shop"), sources.App("", "cron", "cron")]), reach, NOW)
+    assert page.running
+    assert [(each.application, each.environment, each.missing) for each in page.running.rows] == [
+        ("cron", "", True),
+        ("shop", "prod", True),
+    ]
+    assert [each.source for each in page.running.unread] == ["release shop/shop of prod", "release cron/cron"]
+    assert render(page).count("not deployed") == 2
+
+
+def test_an_environment_that_was_never_deployed_to_has_its_row() -> None:
+    hub = Hub()
+    hub.paths[f"{ROOT}/environments"]["environments"].append({"name": "staging"})
+    page = hub.page()
+    assert page.running
+    assert [(each.environment, each.missing) for each in page.running.rows] == [
+        ("dev", False),
+        ("staging", True),
+        ("prod", False),
+    ]
+    hub.paths[f"{ROOT}/deployments"] = 403
+    page = hub.page()
+    assert page.running
+    assert [(each.unread, each.missing) for each in page.running.rows] == [(True, False)] * 3
 
 
 def test_evidence_is_read_at_the_digest() -> None:

@@ -257,3 +257,14 @@ def test_words_of_an_image_do_not_leave_their_cell() -> None:
 def test_a_long_list_is_cut_in_the_summary() -> None:
     many = [Finding(f"CVE-{number}", Severity.HIGH, "a") for number in range(80)]
     assert "and 30 more in the report" in judge(report(*many), Rules([Severity.HIGH], [], TODAY)).summary()
+
+
+def test_what_a_package_is_called_commands_nobody(path: Path) -> None:
+    name = "q\n::error::pwn\n::stop-commands::x\x1b[2J"
+    path.write_text(text(trivy(vulnerability("CVE-2026-9", name, "HIGH"))))
+    code, printed = run(str(path))
+    assert code == 1
+    assert printed.splitlines()[0] == (
+        r"HIGH  CVE-2026-9  q\n::error::pwn\n::stop-commands::x\x1b[2J 1.1.1c-r0, fixed in 1.1.1d-r0"
+    )
+    assert len(printed.splitlines()) == 2

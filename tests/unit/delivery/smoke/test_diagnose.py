@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pavedpath_delivery.kit.documents import Properties
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.smoke.bundle import Bundle
 from pavedpath_delivery.smoke.diagnose import Diagnosis, diagnose
@@ -155,6 +156,16 @@ def test_nothing_found_is_a_mistake_and_says_what_may_not_be_read(tmp_path: Path
         run(Fake({}, forbidden=("pods", "secrets")), tmp_path)
     assert caught.value.code is Exit.USAGE
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_does_not_answer_is_no_missing_release(tmp_path: Path) -> None:
+    class Silent(Fake):
+        def items(self, path: str, params: Mapping[str, str] | None = None) -> list[Properties]:
+            raise httpx.ConnectError("no answer from k.test:443 (refused). Fix: check")
+
+    with pytest.raises(DeliveryError, match=r"could be read: no answer from k\.test:443") as caught:
+        run(Silent({}), tmp_path)
+    assert caught.value.code is Exit.FAILED
 
 
 def test_what_has_no_room_is_said(tmp_path: Path) -> None:

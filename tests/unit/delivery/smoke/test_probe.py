@@ -137,3 +137,13 @@ def test_the_report() -> None:
     ]
     assert "| ✗ | `GET /` | 503 | 10 ms | 1 | status 503, not 200 |" in report.summary()
     assert json.loads(json.dumps(report.document()))["endpoints"][1]["latency_ms"] == 40
+
+
+def test_what_is_not_asked_again_says_how_long_it_would_have_waited() -> None:
+    clock = VirtualClock()
+    bad = [answer(status=503)]
+    (outcome,) = smoke([endpoint(retries=5, backoff_s=1)], asking(clock, bad, 0.1), clock, 3)
+    assert (outcome.attempts, outcome.problems[1:]) == (
+        2,
+        ("not asked again: the next wait would have been 2.0 s, with 1.8 s left in the budget",),
+    )
