@@ -77,7 +77,9 @@ _PLOTS = (
         duration,
         _duration_step,
     ),
-    _Plot("change-failure-rate", "Change failure rate", "share of deployments a week", _failure_rate, rate, _share_step),
+    _Plot(
+        "change-failure-rate", "Change failure rate", "share of deployments a week", _failure_rate, rate, _share_step
+    ),
     _Plot(
         "time-to-restore",
         "Time to restore",
