@@ -119,4 +119,6 @@ def test_a_cluster_that_does_not_answer_is_no_absence() -> None:
 
     api = KubernetesApi(httpx.Client(base_url="http://k", transport=httpx.MockTransport(refuse)))
     for one in (thing("v1", "Namespace", name="shop"), release()):
-        assert look(one, NONE, api) == Unclear("the cluster could not be asked: refused")
+        found = look(one, NONE, api)
+        assert isinstance(found, Unclear)
+        assert found.reason.startswith("the cluster could not be asked: no answer from k:80 (refused). Fix: ")
