@@ -26,7 +26,7 @@ from pavedpath_sandbox.layout import Layout
 from pavedpath_sandbox.parts import PEOPLE
 from pavedpath_sandbox.runner.act import NoStandInError, Said, known
 from pavedpath_sandbox.runner.events import Event
-from pavedpath_sandbox.runner.machine import machine, registry_of
+from pavedpath_sandbox.runner.machine import addresses, machine
 from pavedpath_sandbox.runner.run import STAND_INS, Runner, RunnerError, WorkflowResult
 from pavedpath_sandbox.runner.server import GitHubServer, ServerError
 from pavedpath_sandbox.sandbox import Sandbox
@@ -210,7 +210,7 @@ def change(stage: Stage, title: str, files: Mapping[str, bytes | None]) -> tuple
 
 def smoke_of(stage: Stage, environment: str) -> str:
     """Return the address by which the service answers in an environment."""
-    return f"http://orders.{environment}.localhost:{_port(stage.sandbox, environment)}"
+    return f"http://{addresses(stage.sandbox, REPOSITORY)[environment]['INGRESS_HOST']}"
 
 
 def revision(stage: Stage, environment: str) -> dict[str, Any]:
@@ -413,9 +413,7 @@ def play(verbose: bool, first: int = 1) -> int:
     variables = sandbox.environment()
     root = variables["GITHUB_BASE_URL"].rstrip("/")
     people = {login: Person.at(root, login, layout.person_token(login).read_text(), REPOSITORY) for login in PEOPLE}
-    registry = registry_of(sandbox)
-    hosts = {each: {"INGRESS_HOST": f"orders.{each}.localhost:{_port(sandbox, each)}"} for each in ENVIRONMENTS}
-    made = machine(sandbox, directory, TOOLS, wheel(directory), {"": {"IMAGE_REGISTRY": registry}, **hosts})
+    made = machine(sandbox, directory, TOOLS, wheel(directory), addresses(sandbox, REPOSITORY))
     server = GitHubServer(root, variables["GITHUB_TOKEN"])
     with inbox.open() as hook:
         stage = Stage(
@@ -442,10 +440,6 @@ def play(verbose: bool, first: int = 1) -> int:
             return 1
     console.print(f"\n{time.monotonic() - started:.0f} s, {len(stage.ran)} runs of workflows")
     return 0
-
-
-def _port(sandbox: Sandbox, environment: str) -> str:
-    return sandbox.environment(environment)["INGRESS_HOST"].rpartition(":")[2]
 
 
 if __name__ == "__main__":
