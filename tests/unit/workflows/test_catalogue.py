@@ -1,6 +1,7 @@
 """The pipelines: what the documents ask of them, what linters say, and that what they call is there."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -311,8 +312,10 @@ def _text(expression: str) -> Any:
 class TestMakefile:
     def make(self, tmp_path: Path, *arguments: str) -> str:
         (tmp_path / "delivery.mk").write_text(delivery_mk(Blueprint(service=service(DEV))))
-        command = ["make", "--dry-run", "--file", "delivery.mk", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        command = ["make", "--dry-run", "--no-print-directory", "--file", "delivery.mk", *arguments]
+        # `make test` hands its own flags and level down, which belong to the make that runs the tests.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
 
     def test_cd_checks_deploys_and_tries(self, tmp_path: Path) -> None:
         lines = self.make(tmp_path, "cd-dev-atomic", "DEV_HOST=api.example").splitlines()
