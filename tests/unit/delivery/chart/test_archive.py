@@ -84,7 +84,7 @@ def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"x", gzip.compress(b"x"), pack({"values.yaml": b""}), pack({"Chart.yaml": b"["})],
+    [b"", b"x", gzip.compress(b"x", mtime=0), pack({"values.yaml": b""}), pack({"Chart.yaml": b"["})],
     ids=["empty", "no-gzip", "no-tar", "no-chart-file", "no-yaml"],
 )
 def test_what_is_no_chart_is_told(tmp_path: Path, content: bytes) -> None:
