@@ -24,8 +24,9 @@ def _gone(world: World) -> Iterator[None]:  # pyright: ignore[reportUnusedFuncti
 
 
 def engine_of(process: Any) -> psutil.Process:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    # Before it the command repairs and previews with the policies, which takes a busy machine long.
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.Error):  # a short command of before that ends while it is looked at
                 if child.name() == "pulumi" and "up" in child.cmdline():
@@ -43,7 +44,7 @@ def resources(world: World, stack: str) -> int:
 
 
 def wait_for(world: World, stack: str, count: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while resources(world, stack) < count:
         assert time.monotonic() < deadline, f"{stack} never had {count} resources"
         time.sleep(0.02)
