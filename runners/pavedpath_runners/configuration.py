@@ -95,10 +95,12 @@ class Budget:
 
 
 DEFAULT_BUDGETS: Mapping[str, Budget] = {
-    # GitHub, "Rate limits for the REST API": 5000 an hour for an app's installation at the least.
-    "github": Budget(capacity=200, per_second=1.3, reserve=80),
-    # terraform-aws-github-runner measured a ceiling of 180 JIT configurations a minute.
-    "jit": Budget(capacity=60, per_second=2.5),
+    # GitHub, "Rate limits for the REST API": 5000 an hour for an app's installation at the least. What is not used is
+    # kept for bursts; no hour takes more than capacity + 3600 x per_second.
+    "github": Budget(capacity=1400, per_second=1.0, reserve=200),
+    # The same page, "secondary rate limits": 900 points a minute, 5 for each that writes. A launch is one such and a
+    # question: 20 + 60 x 2 of them are 840 points. (terraform-aws-github-runner measured the ceiling: 180 a minute.)
+    "jit": Budget(capacity=20, per_second=2.0),
     # AWS, "Request throttling for the Amazon EC2 API": mutating calls have a bucket of 50 at the least, 5 a second.
     "ec2": Budget(capacity=50, per_second=4, reserve=20),
 }
@@ -122,6 +124,10 @@ class Fleet:
     api_url: str = "https://api.github.com"
     hook_id: int = 0
     """GitHub's id of the webhook, whose failed deliveries are sent again; 0: no webhook is looked after."""
+    repository_hooks: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
+    """At repository level, where each repository has a webhook of its own: its id by the repository's name."""
+    zones: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Availability zone by subnet id; without it no zone is avoided after interruptions."""
     allow_forks: bool = False
     """Whether a pull request from a fork may run here."""
     allow_public: bool = False

@@ -43,6 +43,10 @@ class RunnerBusyError(Exception):
     """GitHub refuses to remove a runner since a job runs on it."""
 
 
+class RunActiveError(Exception):
+    """GitHub refuses to run a job again while its workflow run goes on (403, 'already running')."""
+
+
 class Clock(Protocol):
     """Time."""
 
@@ -52,7 +56,8 @@ class Clock(Protocol):
 
 
 class Ledger(Protocol):
-    """Durable records; every reader sees what was committed before, but `open_jobs` and `live_runners` may lag."""
+    """Durable records; every reader sees what was committed before, but the lists (`open_jobs`, `live_runners`,
+    `spare_runners`) may lag."""
 
     def job(self, identity: int) -> Job | None:
         """The record of a job, or None."""
@@ -79,11 +84,15 @@ class Ledger(Protocol):
         ...
 
     def open_jobs(self) -> Sequence[Job]:
-        """All jobs that have not ended, the oldest first."""
+        """All jobs that are `Job.open`, the oldest (`queued_at`) first."""
         ...
 
     def live_runners(self) -> Sequence[Runner]:
-        """All machines that are not gone."""
+        """All machines that are not gone (`Runner.live`)."""
+        ...
+
+    def spare_runners(self) -> Sequence[Runner]:
+        """Those of `live_runners` that are `Runner.spare`. Every launch asks, so it costs what there are of these."""
         ...
 
     def commit(self, *changes: Change) -> None:
@@ -120,6 +129,8 @@ class Instance:
     zone: str
     launched_at: float
     market: Market
+    reclaimed: bool = False
+    """Whether EC2 has taken it away, as spot machines must expect."""
 
 
 class Compute(Protocol):
@@ -129,8 +140,9 @@ class Compute(Protocol):
         """Ask for one machine. Raises NoCapacityError, UnavailableError."""
         ...
 
-    def instances(self) -> Sequence[Instance]:
-        """All machines with the fleet's tag that EC2 still shows, the terminated of the last hour among them."""
+    def instances(self, identity: str = "") -> Sequence[Instance]:
+        """All machines with the fleet's tag that EC2 still shows, the terminated of the last hour among them; if an id
+        is given, that one alone."""
         ...
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
@@ -186,6 +198,8 @@ class JobFacts:
     ended_at: float
     runner: str
     """Name of the runner that has it; empty: none."""
+    public: bool | None = None
+    """Whether everyone sees its repository, where the answer says so (`waiting` does: a run names its repository)."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +209,8 @@ class Failure:
     id: int
     guid: str
     at: float
+    scope: str = ""
+    """Repository (OWNER/NAME) whose webhook it is; empty: the organisation's."""
 
 
 class Forge(Protocol):
@@ -229,7 +245,7 @@ class Forge(Protocol):
         ...
 
     def rerun(self, repository: str, identity: int) -> None:
-        """Run a job again, with those that need it."""
+        """Run a job again, with those that need it. Raises RunActiveError."""
         ...
 
     def failures(self, since: float) -> Sequence[Failure]:
@@ -244,7 +260,7 @@ class Forge(Protocol):
 class Queue(Protocol):
     """The launch queue: at least once, in order for a job."""
 
-    def send(self, job: int, key: str, delay: float = 0.0) -> None:
+    def send(self, job: int, key: str) -> None:
         """Ask for a look at a job. Messages of the same key within five minutes are one."""
         ...
 

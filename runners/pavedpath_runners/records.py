@@ -32,7 +32,8 @@ class JobState(StrEnum):
 FINAL = frozenset({JobState.COMPLETED, JobState.FAILED})
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     # Back to `queued` leads the loss of a machine; to `running` and the ends, whatever GitHub says has happened.
-    JobState.QUEUED: frozenset({JobState.INTENDED, JobState.REGISTERED, JobState.RUNNING, *FINAL}),
+    # A spare machine takes a waiting job over from wherever it is on its own way.
+    JobState.QUEUED: frozenset({JobState.INTENDED, JobState.LAUNCHING, JobState.REGISTERED, JobState.RUNNING, *FINAL}),
     JobState.INTENDED: frozenset({JobState.QUEUED, JobState.LAUNCHING, JobState.REGISTERED, JobState.RUNNING, *FINAL}),
     JobState.LAUNCHING: frozenset({JobState.QUEUED, JobState.INTENDED, JobState.REGISTERED, JobState.RUNNING, *FINAL}),
     JobState.REGISTERED: frozenset({JobState.QUEUED, JobState.INTENDED, JobState.LAUNCHING, JobState.RUNNING, *FINAL}),
@@ -64,6 +65,10 @@ class RunnerState(StrEnum):
     """Neither instance nor registration is left. Final."""
 
 
+UNUSED = frozenset({RunnerState.INTENDED, RunnerState.LAUNCHING, RunnerState.REGISTERED, RunnerState.STOPPED})
+"""Where a machine can still serve a job that has none."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One workflow job of GitHub. A re-run is another job with an id of its own."""
@@ -82,6 +87,8 @@ class Job:
     """When its state last changed."""
     attempt: int = 0
     """Machines that were asked for, for it."""
+    losses: int = 0
+    """Machines that it lost: they never came up, or went before it ran. Lack of capacity and theft are none."""
     runner: str = ""
     """Name of the one live machine that stands for it: launched for it, or running it."""
     own: bool | None = None
@@ -102,7 +109,14 @@ class Job:
     """Whether its machine was taken away while it ran."""
     rerun: bool = False
     """Whether GitHub was asked to run it again."""
+    rerun_wanted: bool = False
+    """Whether it has ended and still waits for GitHub to be asked to run it again."""
     version: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether the fleet still has to do with it: `Ledger.open_jobs` lists it."""
+        return self.state not in FINAL or self.rerun_wanted
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,15 @@ class Runner:
     pool: str
     state: RunnerState
     changed_at: float
+    """When its state last changed, or an executor took it on: its lease."""
     created_at: float
+    asked_at: float = 0.0
+    """When its machine was asked for or woken: from then on it has `boot_minutes`, and so long EC2 has known the client
+    token."""
+    warm: bool = False
+    """Whether it was launched for the warm pool, and for no job."""
+    park: bool = False
+    """Whether it is stopped after its first boot, and not registered."""
     job: int | None = None
     """Id of the job that it stands for; None: it is spare or warm."""
     running: int | None = None
@@ -138,6 +160,16 @@ class Runner:
     scope: str = ""
     """Repository (OWNER/NAME) that it is registered with; empty: the organisation."""
     version: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it counts for its pool: `Ledger.live_runners` lists it."""
+        return self.state is not RunnerState.GONE
+
+    @property
+    def spare(self) -> bool:
+        """Whether a waiting job may take it over: `Ledger.spare_runners` lists it."""
+        return self.job is None and self.running is None and self.state in UNUSED
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,352 @@
+"""What the reconciler makes of one machine, one job, one instance or one registration that it looks at.
+
+It is level-triggered: it knows nothing of what was done before, and compares what is with what should be. The lists it
+sees may be a minute old and the record is not, so nothing is concluded from a thing's absence until that has lasted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pavedpath_runners.configuration import Fleet
+from pavedpath_runners.events import Action, JobEvent
+from pavedpath_runners.ports import Instance, JobFacts, Registration
+from pavedpath_runners.records import UNUSED, Job, JobState, Runner, RunnerState
+
+from . import idling
+from .launching import is_half_way, lease_is_over
+from .model import (
+    NOTHING,
+    WAITING,
+    BringUp,
+    Check,
+    Checked,
+    Decision,
+    Deregister,
+    Look,
+    Metric,
+    Outcome,
+    Rerun,
+    RunActive,
+    Scene,
+    Sight,
+    Stop,
+    Stopped,
+    Terminate,
+    Withdraw,
+)
+from .moves import Draft, drop, fail, pool_of, requeue, step
+
+MISSING = 180.0
+"""Seconds after which an instance that EC2 does not show is none: its lists lag, and ours is read before the record."""
+SETTLE = 180.0
+"""Seconds that a machine gets for its first boot before it is put to sleep."""
+RESEND = 45.0
+"""Seconds within which a job's message counts as on its way."""
+SILENCE = 300.0
+"""Seconds without news after which GitHub is asked about a job that has a machine."""
+LONG_SILENCE = 900.0
+"""The same for a job that waits for one, or runs."""
+SHORT_SILENCE = 60.0
+"""The same for a job that runs though its machine is gone."""
+RERUN_PATIENCE = 60.0
+"""Seconds between asking for a re-run and asking again, since the workflow run still goes on."""
+_ENDED = ("shutting-down", "terminated")
+
+
+# --- one machine -----------------------------------------------------------------------------------------------------
+
+
+def look(scene: Scene, name: str, sight: Sight, outcome: Outcome | None = None) -> Decision:  # noqa: PLR0911 - a table of states
+    """Return what is to be done about a machine; `outcome` is what the effect of the last decision brought about."""
+    runner = scene.runners.get(name)
+    if runner is None or not runner.live:
+        return NOTHING
+    if isinstance(outcome, Stopped):
+        return _asleep(scene, runner)
+    checked = isinstance(outcome, Checked)
+    if outcome is not None and not checked:
+        return idling.remove(scene, name, outcome)
+    if is_dead(scene, runner, sight):
+        return _ended(scene, runner, checked)
+    match runner.state:
+        case RunnerState.DONE | RunnerState.DRAINING:
+            return idling.leftover(scene, runner) if idling.is_leftover(scene, runner) else NOTHING
+        case RunnerState.BUSY:
+            return _outlived(scene, runner) if _is_old(scene, runner) else NOTHING
+        case RunnerState.REGISTERED if runner.stored:
+            return _registered(scene, runner, sight, checked)
+        case RunnerState.LAUNCHING if runner.park and runner.job is None:
+            return _parking(scene, runner, sight)
+        case RunnerState.STOPPED if runner.job is None:
+            return discard(scene, name, "its lifetime is over") if _is_old(scene, runner) else NOTHING
+        case _:
+            return _half_way(scene, runner, checked)
+
+
+def is_dead(scene: Scene, runner: Runner, sight: Sight) -> bool:
+    """Whether a machine's instance is gone: EC2 says so, or has not shown it for longer than its lists lag."""
+    if not runner.instance_id or not sight.instances_known:
+        return False
+    if sight.instance is not None:
+        return sight.instance.state in _ENDED
+    return scene.now - max(runner.asked_at, runner.changed_at) > MISSING
+
+
+def discard(scene: Scene, name: str, why: str) -> Decision:
+    """Return the end of a machine that no job can be on, since it has no registration."""
+    runner = scene.runners.get(name)
+    if runner is None or runner.state not in (RunnerState.LAUNCHING, RunnerState.STOPPED) or runner.registration:
+        return NOTHING
+    draft = Draft(scene)
+    drop(draft, runner, _fails_its_job(scene, runner), why)
+    draft.effects.append(Terminate((runner.instance_id,)))
+    return Decision(draft.changes(), draft.effects)
+
+
+def _waiting_job(scene: Scene, runner: Runner) -> Job | None:
+    job = scene.jobs.get(runner.job) if runner.job is not None else None
+    return job if job is not None and job.runner == runner.name and job.state in WAITING else None
+
+
+def _fails_its_job(scene: Scene, runner: Runner) -> bool:
+    return _waiting_job(scene, runner) is not None and not runner.interrupted_at
+
+
+def _is_old(scene: Scene, runner: Runner) -> bool:
+    return scene.now - runner.created_at > pool_of(scene.fleet, runner.pool).lifetime_minutes * 60
+
+
+def _ended(scene: Scene, runner: Runner, checked: bool) -> Decision:
+    """Its instance is gone. A job that waits for it may have run on it, and its news be late or lost."""
+    job = _waiting_job(scene, runner)
+    if job is not None and runner.registration and not checked:
+        return Decision(effects=(Check(job.id),))
+    draft = Draft(scene)
+    drop(draft, runner, _fails_its_job(scene, runner), "its instance ended")
+    if not runner.online_at:
+        draft.effects.append(Withdraw(runner.instance_id))
+    return Decision(draft.changes(), draft.effects)
+
+
+def _outlived(scene: Scene, runner: Runner) -> Decision:
+    """A busy machine is ended for one reason alone: that it has lived for as long as its pool allows."""
+    draft = Draft(scene)
+    draft.measure(Metric.LIFETIME, pool=runner.pool)
+    draft.tell("busy machine ended at the end of its lifetime", runner=runner.name, job=runner.running)
+    draft.effects.append(Terminate((runner.instance_id,)))
+    return Decision(effects=draft.effects)
+
+
+def _registered(scene: Scene, runner: Runner, sight: Sight, checked: bool) -> Decision:
+    pool = pool_of(scene.fleet, runner.pool)
+    if runner.interrupted_at or _is_old(scene, runner):
+        # GitHub refuses if a job runs there.
+        return Decision(effects=(Deregister(runner.registration, runner.scope),))
+    job = _waiting_job(scene, runner)
+    seen = sight.registration
+    if idling.is_late(runner, pool, scene.now) and (seen is None or not seen.online):
+        return _doubt(runner, job, checked)
+    if not sight.registrations_known:
+        return NOTHING
+    if runner.online_at and seen is None:
+        fresh = scene.now - max(runner.online_at, runner.changed_at) <= MISSING
+        return NOTHING if fresh else _doubt(runner, job, checked)
+    if job is not None and runner.idle_since:
+        ignored = scene.now - max(runner.idle_since, job.changed_at)
+        if ignored > max(scene.fleet.grace_seconds, pool.boot_minutes * 60):
+            # GitHub does not give it its job; a new one may fare better.
+            return Decision(effects=(Deregister(runner.registration, runner.scope) if checked else Check(job.id),))
+    return idling.saw(scene, runner, seen, sight.keep)
+
+
+def _doubt(runner: Runner, job: Job | None, checked: bool) -> Decision:
+    """Something is wrong with a machine that may have had a job: first GitHub is asked for that, then for itself."""
+    if job is not None and not checked:
+        return Decision(effects=(Check(job.id),))
+    return Decision(effects=(Look(runner.name, runner.scope),))
+
+
+def _half_way(scene: Scene, runner: Runner, checked: bool) -> Decision:
+    if not is_half_way(runner) or not lease_is_over(runner, scene.now):
+        return NOTHING
+    late = idling.is_late(runner, pool_of(scene.fleet, runner.pool), scene.now)
+    if runner.state is RunnerState.LAUNCHING:
+        if runner.job is None and not runner.warm:
+            return discard(scene, runner.name, "no job needs it")
+        if late or runner.interrupted_at:
+            return discard(scene, runner.name, "it never came online")
+    if runner.state is RunnerState.REGISTERED and late:
+        return _doubt(runner, _waiting_job(scene, runner), checked)
+    job = _waiting_job(scene, runner)
+    if job is None:
+        return Decision(effects=(BringUp(runner.name),))
+    return resend(scene, job.id)
+
+
+def _parking(scene: Scene, runner: Runner, sight: Sight) -> Decision:
+    if sight.instance is not None and sight.instance.state in ("stopped", "stopping"):
+        return _asleep(scene, runner)
+    if sight.instance is not None and scene.now - runner.asked_at > SETTLE:
+        return Decision(effects=(Stop(runner.instance_id),))
+    return NOTHING
+
+
+def _asleep(scene: Scene, runner: Runner) -> Decision:
+    draft = Draft(scene)
+    if runner.state is not RunnerState.LAUNCHING or runner.job is not None:
+        return NOTHING
+    draft.put(step(runner, RunnerState.STOPPED, scene.now))
+    draft.tell("machine sleeps", runner=runner.name, instance=runner.instance_id)
+    return Decision(draft.changes(), draft.effects)
+
+
+# --- one job ---------------------------------------------------------------------------------------------------------
+
+
+def is_suspicious(job: Job, runner: Runner | None, now: float) -> bool:
+    """Whether GitHub is to be asked about an open job: no news of it came for long."""
+    if job.rerun_wanted:
+        return False
+    silence = now - max(job.changed_at, job.checked_at)
+    if job.state is JobState.RUNNING:
+        works = runner is not None and runner.state is RunnerState.BUSY
+        return silence > (LONG_SILENCE if works else SHORT_SILENCE)
+    return silence > (LONG_SILENCE if job.state is JobState.QUEUED else SILENCE)
+
+
+def as_event(facts: JobFacts) -> JobEvent:
+    """Return a look at a job as the event that would have told the same."""
+    actions = {"queued": Action.QUEUED, "in_progress": Action.IN_PROGRESS, "completed": Action.COMPLETED}
+    return JobEvent(
+        action=actions.get(facts.status, Action.WAITING),
+        facts=facts,
+        organization=facts.repository.partition("/")[0],
+        # What is not known to be private is not let in by the look.
+        public=facts.public is not False,
+    )
+
+
+def asked(scene: Scene, identity: int) -> Decision:
+    """Return the note that GitHub was asked about a job just now."""
+    job = scene.jobs.get(identity)
+    if job is None:
+        return NOTHING
+    draft = Draft(scene)
+    draft.put(replace(job, checked_at=scene.now))
+    return Decision(draft.changes())
+
+
+def unknown(scene: Scene, identity: int) -> Decision:
+    """Return the end of a job that GitHub knows no more; its run was deleted, say."""
+    job = scene.jobs.get(identity)
+    if job is None or not job.open or job.state is JobState.COMPLETED:
+        return NOTHING
+    draft = Draft(scene)
+    runner = draft.runner(job.runner)
+    if runner is not None and runner.job == job.id and runner.live:
+        if runner.running == job.id:
+            draft.put(step(runner, RunnerState.DONE, scene.now))
+        elif runner.state in UNUSED:
+            draft.put(replace(runner, job=None))
+    fail(draft, job, "GitHub knows it no more", lost=False)
+    return Decision(draft.changes(), draft.effects)
+
+
+def resend(scene: Scene, identity: int) -> Decision:
+    """Return a job's message once more, unless one is on its way."""
+    job = scene.jobs.get(identity)
+    if job is None or job.state not in WAITING or scene.now - job.sent_at < RESEND or job.not_before > scene.now:
+        return NOTHING
+    draft = Draft(scene)
+    draft.send(job)
+    return Decision(draft.changes(), draft.effects)
+
+
+def again(scene: Scene, identity: int, outcome: Outcome | None) -> Decision:
+    """Return the re-run of a job whose machine was taken away.
+
+    It is written that it was asked for before it is: a crash between the two loses the re-run, and never does it
+    twice, which would cost its side effects. Only GitHub's own refusal, which is certain, is followed by another try.
+    """
+    job = scene.jobs.get(identity)
+    if job is None:
+        return NOTHING
+    draft = Draft(scene)
+    if isinstance(outcome, RunActive):
+        if not job.rerun or job.rerun_wanted:
+            return NOTHING
+        draft.put(replace(job, rerun=False, rerun_wanted=True, checked_at=scene.now))
+        return Decision(draft.changes())
+    if outcome is not None or not job.rerun_wanted or scene.now - job.checked_at < RERUN_PATIENCE:
+        return NOTHING
+    draft.put(replace(job, rerun=True, rerun_wanted=False))
+    draft.measure(Metric.RERUN, pool=job.pool)
+    draft.tell("job run again", job=job.id, repository=job.repository)
+    return Decision(draft.changes(), (*draft.effects, Rerun(job.repository, job.id)))
+
+
+def dangling(scene: Scene, identity: int) -> Decision:
+    """Return how a job goes on whose machine is none, or stands for another one. No write leaves that; were there one
+    that did, the job would wait for ever."""
+    job = scene.jobs.get(identity)
+    if job is None or not is_dangling(job, scene.runners.get(job.runner)):
+        return NOTHING
+    draft = Draft(scene)
+    requeue(draft, job, lost=False, why="its machine is not there")
+    return Decision(draft.changes(), draft.effects)
+
+
+def is_dangling(job: Job, runner: Runner | None) -> bool:
+    """Whether a job counts on a machine that does not count on it."""
+    waits = job.state in WAITING and job.state is not JobState.QUEUED
+    return waits and (runner is None or not runner.live or runner.job != job.id)
+
+
+# --- waiting jobs ----------------------------------------------------------------------------------------------------
+
+
+def due(jobs: Sequence[Job], free: Mapping[str, int], launches: int, now: float) -> Sequence[Job]:
+    """Return the queued jobs to be sent again: the oldest first, no more of a pool than it has room for, and no more
+    than the budgets serve. `free`: room by pool; a pool that is not there has none."""
+    left = dict(free)
+    chosen: list[Job] = []
+    for job in sorted(jobs, key=lambda each: (each.queued_at, each.id)):
+        if len(chosen) >= launches:
+            break
+        if job.state is JobState.QUEUED and job.not_before <= now and left.get(job.pool, 0) > 0:
+            left[job.pool] -= 1
+            chosen.append(job)
+    return chosen
+
+
+def has_turn(job: Job, jobs: Sequence[Job], free: int, now: float) -> bool:
+    """Whether no older job needs the room that a pool has left: else newcomers, whose message comes at once, could
+    starve those that wait for the reconciler's."""
+    older = sum(
+        1
+        for each in jobs
+        if each.pool == job.pool
+        and each.state is JobState.QUEUED
+        and each.not_before <= now
+        and (each.queued_at, each.id) < (job.queued_at, job.id)
+    )
+    return older < free
+
+
+# --- what no record claims -------------------------------------------------------------------------------------------
+
+
+def is_orphan(fleet: Fleet, instance: Instance, runner: Runner | None, now: float) -> bool:
+    """Whether a machine with the fleet's tag is nobody's. Its record is read after the list that shows it."""
+    if instance.state in _ENDED:
+        return False
+    if runner is not None and not runner.live:
+        return True
+    old = now - instance.launched_at > fleet.orphan_minutes * 60
+    return old and (runner is None or (bool(runner.instance_id) and runner.instance_id != instance.id))
+
+
+def is_ghost(registration: Registration, runner: Runner | None) -> bool:
+    """Whether a registration is of a machine that is gone. What the ledger does not know is another fleet's, whose name
+    may begin alike."""
+    return runner is not None and not runner.live and not registration.online and not registration.busy

@@ -1,0 +1,338 @@
+"""One pass of the reconciler: it reads the lists once, and then each thing anew before it decides about it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TypeVar
+
+from .configuration import Pool
+from .decisions import budgets, launching, matching, reconciling, warm
+from .decisions.model import Decision, Go, Metric, Scene, Sight
+from .decisions.moves import pool_of
+from .execution import Executor
+from .ports import ConflictError, Failure, Instance, JobFacts, Registration, UnavailableError
+from .records import Cursor, Job, JobState, Put, Runner, RunnerState
+
+OVERLAP = 300.0
+"""Seconds by which the look at failed deliveries overlaps the one before: GitHub lists one a while after it failed."""
+FIRST_LOOK = 3600.0
+"""Seconds that the first of those looks goes back."""
+REPOSITORIES = 5
+"""Repositories that one pass sweeps for jobs whose webhook never came."""
+YOUNG = 60.0
+"""Seconds within which a job's webhook is still on its way."""
+
+T = TypeVar("T")
+
+
+class Reconciler:
+    """One pass. Launches come before clean-up."""
+
+    def __init__(self, executor: Executor, deadline: float) -> None:
+        self._executor = executor
+        self._world = executor.world
+        self._fleet = executor.fleet
+        self._deadline = deadline
+        self._errors: list[Exception] = []
+
+    def run(self) -> None:
+        """Do it all, as far as the time suffices.
+
+        Raises:
+            ExceptionGroup: of what went wrong with single things.
+        """
+        steps: Sequence[Callable[[], None]] = (
+            lambda: self._once("waiting jobs", self._send_waiting),
+            lambda: self._each("machines", self._by_urgency(), self._look),
+            lambda: self._each("jobs", self._jobs, self._look_at_job),
+            lambda: self._once("waiting jobs", self._send_waiting),
+            lambda: self._each("orphans", self._instances or (), self._end_orphan),
+            lambda: self._each("ghosts", self._registrations or (), self._remove_ghost),
+            lambda: self._each("warm pools", self._fleet.pools, self._warm),
+            lambda: self._once("deliveries", self._redeliver),
+            lambda: self._each("repositories", self._swept(), self._sweep),
+            lambda: self._once("report", self._report),
+        )
+        for step in steps:
+            self._once("lists", step)
+        if self._errors:
+            raise ExceptionGroup("reconciliation", self._errors)
+
+    def _each(self, what: str, things: Iterable[T], act: Callable[[T], None]) -> None:
+        """Look after things one by one. What goes wrong with one is told, and keeps no other from being looked
+        after; a service that fails again and again is left alone."""
+        failed = 0
+        for thing in things:
+            if self._world.clock.now() >= self._deadline:
+                self._world.telemetry.say("no time left", at=what)
+                return
+            try:
+                act(thing)
+            except UnavailableError as error:
+                failed += 1
+                self._world.telemetry.say("service unavailable", at=what, why=str(error))
+                if failed >= 5:
+                    return
+            except Exception as error:  # noqa: BLE001 - one thing that is not understood must not stop the fleet
+                self._errors.append(error)
+                self._world.telemetry.say("not understood", at=what, why=f"{type(error).__name__}: {error}")
+
+    def _once(self, what: str, act: Callable[[], None]) -> None:
+        self._each(what, (act,), lambda each: each())
+
+    # --- the lists ---
+
+    def _list(self, what: str, read: Callable[[], Sequence[T]]) -> Sequence[T] | None:
+        try:
+            return read()
+        except UnavailableError as error:
+            self._world.telemetry.say("list unavailable", list=what, why=str(error))
+            return None
+
+    @cached_property
+    def _jobs(self) -> Sequence[Job]:
+        return self._list("jobs", self._world.ledger.open_jobs) or ()
+
+    @cached_property
+    def _live(self) -> Sequence[Runner] | None:
+        return self._list("runners", self._world.ledger.live_runners)
+
+    @cached_property
+    def _runners(self) -> Mapping[str, Runner]:
+        return {each.name: each for each in self._live or ()}
+
+    @cached_property
+    def _instances(self) -> Sequence[Instance] | None:
+        return self._list("instances", self._world.compute.instances)
+
+    @cached_property
+    def _registrations(self) -> Sequence[Registration] | None:
+        if not self._runners and not self._instances:
+            return ()
+        if not self._executor.afford("github", 1 + len(self._runners) // 100):
+            return None
+        return self._list("registrations", self._world.forge.registrations)
+
+    @cached_property
+    def _spares(self) -> Sequence[Runner]:
+        return [each for each in self._runners.values() if each.spare]
+
+    def _scene(self, job: Job | None = None, runner: Runner | None = None) -> Scene:
+        """What the lists say, which decides whether a thing is worth being read anew."""
+        return Scene(
+            self._fleet,
+            self._world.clock.now(),
+            {job.id: job} if job is not None else {},
+            {runner.name: runner} if runner is not None else {},
+        )
+
+    # --- machines ---
+
+    def _by_urgency(self) -> Sequence[Runner]:
+        """Machines on their way first, then those that nothing was done about for the longest."""
+        return sorted(self._runners.values(), key=lambda each: (not launching.is_half_way(each), each.changed_at))
+
+    @cached_property
+    def _sights(self) -> Callable[[Runner], Sight]:
+        ended = ("shutting-down", "terminated")
+        by_id = {each.id: each for each in self._instances or ()}
+        by_name = {each.runner: each for each in self._instances or () if each.state not in ended}
+        registered = {each.name: each for each in self._registrations or ()}
+        kept = {name for pool in self._fleet.pools for name in warm.kept(self._scene(), pool, self._spares)}
+
+        def sight(runner: Runner) -> Sight:
+            return Sight(
+                instance=by_id.get(runner.instance_id) if runner.instance_id else by_name.get(runner.name),
+                instances_known=self._instances is not None,
+                registration=registered.get(runner.name),
+                registrations_known=self._registrations is not None,
+                keep=runner.name in kept,
+            )
+
+        return sight
+
+    @cached_property
+    def _jobs_by_id(self) -> Mapping[int, Job]:
+        return {each.id: each for each in self._jobs}
+
+    def _look(self, runner: Runner) -> None:
+        sight = self._sights(runner)
+        job = self._jobs_by_id.get(runner.job) if runner.job is not None else None
+        listed = reconciling.look(self._scene(job, runner), runner.name, sight)
+        if listed.changes or listed.effects:
+            self._executor.look(runner.name, sight)
+
+    # --- jobs ---
+
+    def _look_at_job(self, job: Job) -> None:
+        runner = self._runners.get(job.runner)
+        if job.rerun_wanted:
+            self._executor.again(job.id)
+        elif reconciling.is_dangling(job, runner):
+            scene = self._executor.scene
+            self._executor.run(lambda _: reconciling.dangling(scene((job.id,)), job.id))
+        elif reconciling.is_suspicious(job, runner, self._world.clock.now()) and self._executor.afford("github"):
+            self._executor.check(job.id)
+
+    def _send_waiting(self) -> None:
+        """Send the messages of queued jobs again that there is room for."""
+        ledger, now = self._world.ledger, self._world.clock.now()
+        waiting = [each for each in ledger.open_jobs() if each.state is JobState.QUEUED]
+        if not waiting:
+            return
+        spares = Counter(each.pool for each in ledger.spare_runners())
+        names = {each.pool for each in waiting}
+        free = {name: self._room(name) + spares[name] for name in names}
+        for job in reconciling.due(waiting, free, self._launches(now), now):
+            self._resend(job.id)
+
+    def _resend(self, identity: int) -> None:
+        self._executor.run(lambda _: reconciling.resend(self._executor.scene((identity,)), identity))
+
+    def _room(self, pool: str) -> int:
+        if self._fleet.pool(pool) is None:
+            # Its job finds another pool, or fails, when it is looked at.
+            return 1
+        return max(0, pool_of(self._fleet, pool).maximum - self._world.ledger.count(pool).live)
+
+    def _launches(self, now: float) -> int:
+        """How many launches the budgets serve until the next pass is near."""
+        served = [
+            (budgets.level(budget, self._world.ledger.bucket(api), now) + 30 * budget.per_second) / launching.COSTS[api]
+            for api, budget in self._fleet.budgets.items()
+            if api in launching.COSTS
+        ]
+        return max(1, int(min(served, default=1000.0)))
+
+    # --- what no record claims ---
+
+    def _end_orphan(self, instance: Instance) -> None:
+        listed = self._runners.get(instance.runner)
+        if listed is not None and listed.instance_id in ("", instance.id):
+            return
+        if instance.state in ("shutting-down", "terminated"):
+            return
+        runner = self._world.ledger.runner(instance.runner) if instance.runner else None
+        if not reconciling.is_orphan(self._fleet, instance, runner, self._world.clock.now()):
+            return
+        if self._executor.afford("ec2"):
+            self._world.compute.terminate([instance.id])
+            self._world.telemetry.count(str(Metric.ORPHANS))
+            self._world.telemetry.say("orphan terminated", instance=instance.id, runner=instance.runner)
+
+    def _remove_ghost(self, registration: Registration) -> None:
+        if registration.online or registration.busy or registration.name in self._runners:
+            return
+        runner = self._world.ledger.runner(registration.name)
+        if reconciling.is_ghost(registration, runner) and self._executor.afford("github"):
+            self._world.forge.remove(registration.id, registration.scope)
+            self._world.telemetry.count(str(Metric.GHOSTS))
+            self._world.telemetry.say("ghost removed", runner=registration.name)
+
+    # --- warm pools ---
+
+    def _warm(self, pool: Pool) -> None:
+        for name in warm.surplus(self._scene(), pool, self._spares):
+            self._discard(name)
+        if self._live is None or not (pool.warm.hot or pool.warm.stopped):
+            return
+        ledger = self._world.ledger
+        cursor = ledger.cursor(warm.cursor_name(pool))
+        queued = sum(1 for each in self._jobs if each.pool == pool.name and each.state is JobState.QUEUED)
+        missing = warm.missing(self._scene(), pool, self._spares, self._room(pool.name) - queued, cursor)
+        launched: list[Runner] = []
+        for park in missing:
+            if not self._executor.afford("ec2"):
+                break
+            decision, runner = warm.intend(self._scene(), pool, cursor, park)
+            try:
+                ledger.commit(*decision.changes)
+            except ConflictError:
+                # Another reconciler is at it, or the pool is full.
+                break
+            cursor = ledger.cursor(cursor.name)
+            launched.append(runner)
+        for runner in launched:
+            self._executor.bring_up(runner.name, Go(), runner.changed_at)
+
+    def _discard(self, name: str) -> None:
+        def decide(_: object) -> Decision:
+            scene = self._executor.scene(runners=(name,))
+            runner = scene.runners.get(name)
+            asleep = runner is not None and runner.state is RunnerState.STOPPED and runner.job is None
+            return reconciling.discard(scene, name, "the warm pool does not want it") if asleep else Decision()
+
+        self._executor.run(decide, thrifty=True)
+
+    # --- what never arrived ---
+
+    def _redeliver(self) -> None:
+        """Have failed deliveries sent again. The cursor is durable, so what failed while this did not run is found; it
+        moves after the deepest look, so what a crash left is looked at again: a delivery that comes twice does no
+        harm."""
+        if not self._executor.afford("github"):
+            return
+        cursor, now = self._world.ledger.cursor("deliveries"), self._world.clock.now()
+        since = cursor.at if cursor.version else now - FIRST_LOOK
+        reached = since
+        for failure in sorted(self._world.forge.failures(since), key=lambda each: each.at):
+            if self._world.clock.now() >= self._deadline or not self._executor.afford("github"):
+                break
+            self._send_again(failure)
+            reached = max(reached, failure.at)
+        else:
+            reached = max(reached, now - OVERLAP)
+        self._advance(replace(cursor, at=reached))
+
+    def _send_again(self, failure: Failure) -> None:
+        self._world.forge.redeliver(failure)
+        self._world.telemetry.count(str(Metric.REDELIVERED))
+        self._world.telemetry.say("delivery sent again", delivery=failure.guid)
+
+    def _advance(self, cursor: Cursor) -> None:
+        try:
+            self._world.ledger.commit(Put(cursor))
+        except ConflictError:
+            # Another pass has moved it; which of the two it is makes no difference.
+            self._world.telemetry.say("cursor moved by another", cursor=cursor.name)
+
+    def _swept(self) -> Sequence[str]:
+        """The repositories whose turn it is, OWNER/NAME."""
+        names = sorted(f"{self._fleet.organization}/{each}" for each in self._fleet.repositories)
+        last = self._world.ledger.cursor("repositories").position
+        after = [each for each in names if each > last]
+        return (after + names[: len(names) - len(after)])[:REPOSITORIES]
+
+    def _sweep(self, repository: str) -> None:
+        """Find the jobs of a repository whose webhook never came."""
+        if not self._executor.afford("github", 2):
+            return
+        for facts in sorted(self._world.forge.waiting(repository), key=lambda each: (each.queued_at, each.id)):
+            self._discover(facts)
+        cursor = self._world.ledger.cursor("repositories")
+        self._advance(replace(cursor, at=self._world.clock.now(), position=repository))
+
+    def _discover(self, facts: JobFacts) -> None:
+        event = reconciling.as_event(facts)
+        known = self._world.ledger.job(facts.id)
+        if known is None:
+            young = self._world.clock.now() - facts.queued_at < YOUNG
+            if young or facts.status not in ("queued", "in_progress") or matching.refusal(self._fleet, event):
+                return
+            self._world.telemetry.count(str(Metric.DISCOVERED))
+        elif facts.status != "in_progress" or known.state in (JobState.RUNNING, JobState.COMPLETED):
+            return
+        self._executor.apply(event)
+
+    # --- the report ---
+
+    def _report(self) -> None:
+        telemetry, now = self._world.telemetry, self._world.clock.now()
+        telemetry.count(str(Metric.LOST), 0.0)
+        for pool in self._fleet.pools:
+            queued = [each.queued_at for each in self._jobs if each.pool == pool.name and each.state is JobState.QUEUED]
+            machines = sum(1 for each in self._runners.values() if each.pool == pool.name)
+            telemetry.count(str(Metric.WAITING), len(queued), pool=pool.name)
+            telemetry.count(str(Metric.MACHINES), machines, pool=pool.name)
+            telemetry.seconds(str(Metric.OLDEST), now - min(queued) if queued else 0.0, pool=pool.name)
