@@ -1,0 +1,395 @@
+"""GitHub's REST API, as an app: who asks (`AppTransport`), and what is asked (`GithubForge`)."""
+
+import base64
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from pavedpath_runners.configuration import Fleet, Level, Pool
+from pavedpath_runners.ports import (
+    Clock,
+    Failure,
+    JobFacts,
+    NameTakenError,
+    Registration,
+    RunActiveError,
+    RunnerBusyError,
+    UnavailableError,
+)
+from pavedpath_runners.receiver import job_facts
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+_PAGE = 100
+_SLOW_DOWN = 60.0
+"""Seconds to wait after a secondary limit that names no time (GitHub, "Best practices for using the REST API")."""
+
+
+class GitHubError(Exception):
+    """GitHub refused a request for good: a permission that is missing, or a defect here."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What GitHub answered. It may hold tokens and configurations of runners, so it does not print them."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    json: Any = dataclasses.field(repr=False, default=None)
+    """The decoded body; None without one."""
+
+
+class Transport(Protocol):
+    """Sends requests to GitHub with the fleet's credentials."""
+
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Send one request. `path` begins at the API's root and may have a query.
+
+        Raises:
+            UnavailableError: no answer came.
+        """
+        ...
+
+
+class GithubForge:
+    """`ports.Forge` on GitHub's REST API.
+
+    Args:
+        transport: sends the requests.
+        fleet: says with whom runners are registered, and how they are named.
+        clock: tells how long a rate limit lasts.
+    """
+
+    def __init__(self, transport: Transport, fleet: Fleet, clock: Clock) -> None:
+        self._transport, self._fleet, self._clock = transport, fleet, clock
+        # As `decisions.naming` makes them. A beginning alone would take `dev-2`'s runners for those of `dev`.
+        self._ours = re.compile(rf"{re.escape(fleet.name)}-(\d+-\d+|\d+.*-[0-9a-f]{{20}}|warm-.+)", re.IGNORECASE)
+
+    def register(self, runner: str, pool: Pool, scope: str) -> tuple[int, str]:
+        """Make a just-in-time configuration; (id of the registration, the configuration). Raises NameTakenError."""
+        body = {
+            "name": runner,
+            "runner_group_id": self._fleet.runner_group_id,
+            "labels": list(pool.labels),
+            "work_folder": "_work",
+        }
+        answer = self._call("POST", f"{self._runners(scope)}/generate-jitconfig", body, expected=(201, 409))
+        if answer.status == 409:
+            raise NameTakenError(runner)
+        return answer.json["runner"]["id"], answer.json["encoded_jit_config"]
+
+    def registrations(self) -> Sequence[Registration]:
+        """All runners whose names are the fleet's."""
+        return [
+            found
+            for scope in self._scopes()
+            for held in self._pages(self._runners(scope), "runners")
+            if self._ours.fullmatch((found := _registration(held, scope)).name)
+        ]
+
+    def registration(self, name: str, scope: str) -> Registration | None:
+        """The runner of that name, or None."""
+        for held in self._pages(self._runners(scope), "runners", name=name):
+            if held["name"].lower() == name.lower():  # GitHub's names are unique in any case
+                return _registration(held, scope)
+        return None
+
+    def remove(self, identity: int, scope: str) -> None:
+        """Remove a registration, if it is there. Raises RunnerBusyError."""
+        answer = self._call("DELETE", f"{self._runners(scope)}/{identity}", expected=(204, 404, 422))
+        if answer.status == 422:
+            raise RunnerBusyError(str(identity))
+
+    def is_own(self, repository: str, run_id: int) -> bool:
+        """Whether a run's code is the repository's own, and no fork's.
+
+        A run that GitHub does not find is UnavailableError, not a fork's: webhooks can be faster than its API.
+        """
+        answer = self._call("GET", f"{_repository(repository)}/actions/runs/{run_id}", expected=(200, 404))
+        if answer.status == 404:
+            raise UnavailableError(f"GitHub knows no run {run_id} of {repository}")
+        head = answer.json.get("head_repository")  # null, if the fork has been deleted
+        return head is not None and head["id"] == answer.json["repository"]["id"]
+
+    def job(self, repository: str, identity: int) -> JobFacts | None:
+        """A job; None if GitHub knows it no more."""
+        answer = self._call("GET", f"{_repository(repository)}/actions/jobs/{identity}", expected=(200, 404))
+        return None if answer.status == 404 else job_facts(answer.json, repository)
+
+    def waiting(self, repository: str) -> Sequence[JobFacts]:
+        """The jobs of a repository that are queued or running now: two lists, and one more for every run that has
+        not ended."""
+        base = f"{_repository(repository)}/actions/runs"
+        runs = {
+            run["id"]: run
+            for status in ("queued", "in_progress")
+            for run in self._pages(base, "workflow_runs", status=status)
+        }
+        found = {
+            job["id"]: dataclasses.replace(job_facts(job, repository), public=not run["repository"]["private"])
+            for run in runs.values()
+            for job in self._pages(f"{base}/{run['id']}/jobs", "jobs")
+            if job["status"] in ("queued", "in_progress")
+        }
+        return sorted(found.values(), key=lambda job: (job.queued_at, job.id))
+
+    def rerun(self, repository: str, identity: int) -> None:
+        """Run a job again, with those that need it. Raises RunActiveError.
+
+        GitHub says 403 for a run that goes on, and for a permission that is missing; its message tells them apart.
+        """
+        path = f"{_repository(repository)}/actions/jobs/{identity}/rerun"
+        answer = self._call("POST", path, expected=(201, 403, 409))
+        if answer.status == 201:
+            return
+        told = _message(answer)
+        if "already running" in told:
+            raise RunActiveError(told)
+        raise GitHubError(f"GitHub does not run job {identity} of {repository} again: {told}")
+
+    def failures(self, since: float) -> Sequence[Failure]:
+        """Deliveries of jobs' events since then that did not succeed, the oldest first; of those that were sent
+        again the last one, unless one of them succeeded."""
+        found = [failure for hook, scope in self._hooks() for failure in self._failed(hook, scope, since)]
+        return sorted(found, key=lambda each: (each.at, each.id))
+
+    def redeliver(self, failure: Failure) -> None:
+        """Have it sent again. One that GitHub has forgotten (it keeps them for three days) is left alone: its job is
+        found by the sweep over the repositories."""
+        hooks = {scope: hook for hook, scope in self._hooks()}
+        hook = hooks.get(failure.scope)
+        if hook:
+            self._call("POST", f"{hook}/{failure.id}/attempts", expected=(202, 404, 422))
+
+    def _failed(self, hook: str, scope: str, since: float) -> Iterator[Failure]:
+        attempts: dict[str, list[dict[str, Any]]] = {}
+        for held in self._deliveries(hook, since):
+            if held["event"] == "workflow_job" and held["status"] != "pending":
+                attempts.setdefault(held["guid"], []).append(held)
+        for guid, held in attempts.items():
+            if not any(200 <= each["status_code"] < 300 for each in held):
+                last = max(held, key=lambda each: (_time(each["delivered_at"]), each["id"]))
+                yield Failure(last["id"], guid, _time(last["delivered_at"]), scope)
+
+    def _deliveries(self, hook: str, since: float) -> Iterator[dict[str, Any]]:
+        query = {"per_page": str(_PAGE)}
+        while True:
+            answer = self._call("GET", f"{hook}?{urlencode(query)}")
+            for held in answer.json:
+                if _time(held["delivered_at"]) < since:
+                    return
+                yield held
+            cursor = _next_cursor(answer.headers.get("link", ""))
+            if not cursor:
+                return
+            query["cursor"] = cursor
+
+    def _hooks(self) -> list[tuple[str, str]]:
+        """(path of the list of deliveries, scope) of each webhook that is looked after."""
+        fleet = self._fleet
+        if fleet.level is Level.REPOSITORY:
+            held = [(f"{fleet.organization}/{name}", hook) for name, hook in fleet.repository_hooks.items()]
+            return [(f"{_repository(scope)}/hooks/{hook}/deliveries", scope) for scope, hook in held]
+        return [(f"/orgs/{fleet.organization}/hooks/{fleet.hook_id}/deliveries", "")] if fleet.hook_id else []
+
+    def _scopes(self) -> Sequence[str]:
+        if self._fleet.level is Level.REPOSITORY:
+            return [f"{self._fleet.organization}/{name}" for name in self._fleet.repositories]
+        return [""]
+
+    def _runners(self, scope: str) -> str:
+        return (_repository(scope) if scope else f"/orgs/{self._fleet.organization}") + "/actions/runners"
+
+    def _pages(self, path: str, key: str, **query: str) -> Iterator[dict[str, Any]]:
+        page = 1
+        while True:
+            asked = urlencode({**query, "per_page": _PAGE, "page": page})
+            held = cast("list[dict[str, Any]]", self._call("GET", f"{path}?{asked}").json[key])
+            yield from held
+            if len(held) < _PAGE:
+                return
+            page += 1
+
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, expected: Sequence[int] = (200,)
+    ) -> Answer:
+        answer = self._transport.request(method, path, body)
+        raise_if_limited(answer, self._clock.now(), f"GitHub {method} {path}")
+        if answer.status not in expected:
+            raise GitHubError(f"GitHub {method} {path}: {answer.status} {_message(answer)}")
+        return answer
+
+
+def raise_if_limited(answer: Answer, now: float, what: str) -> None:
+    """Raise UnavailableError if GitHub throttles or fails (GitHub, "Rate limits for the REST API").
+
+    Args:
+        answer: any.
+        now: seconds since 1970.
+        what: the request, for the message.
+    """
+    if answer.status >= 500:
+        raise UnavailableError(f"{what}: {answer.status}")
+    if answer.status not in (403, 429):
+        return
+    after = answer.headers.get("retry-after", "")
+    if after.isdecimal():
+        raise UnavailableError(f"{what}: limited", float(after))
+    reset = answer.headers.get("x-ratelimit-reset", "")
+    if answer.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+        raise UnavailableError(f"{what}: limited", max(1.0, float(reset) - now))
+    if answer.status == 429 or "rate limit" in _message(answer).lower():
+        raise UnavailableError(f"{what}: limited", _SLOW_DOWN)
+
+
+def app_jwt(app_id: int, key: str, now: float) -> str:
+    """The token with which an app speaks for itself (GitHub, "Generating a JSON Web Token for a GitHub App").
+
+    Args:
+        app_id: GitHub's id of the app.
+        key: its private key, PEM.
+        now: seconds since 1970. The token is dated a minute back, since clocks differ, and ends in nine: ten is the
+            most that GitHub takes.
+
+    Raises:
+        ValueError: the key is no RSA key in PEM. The message holds nothing of it.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+    try:
+        private = serialization.load_pem_private_key(key.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        private = None
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise ValueError(
+            "The secret of PAVEDPATH_APP_KEY_SECRET is no private RSA key in PEM; store the file that GitHub gave "
+            "for the app, as it is."
+        )
+    claims = {"iss": str(app_id), "iat": int(now) - 60, "exp": int(now) + 540}
+    signed = b".".join(_part(each) for each in ({"alg": "RS256", "typ": "JWT"}, claims))
+    signature = private.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+    return b".".join([signed, _encoded(signature)]).decode()
+
+
+class AppTransport:
+    """Asks GitHub as an installation of an app, with a token that is asked for when needed and kept for its hour.
+
+    Args:
+        pool: urllib3's connections. Nothing is sent again by itself but what was redirected.
+        api_url: root of the API; it may end in a slash.
+        app_id: GitHub's id of the app.
+        installation_id: of its installation in the organisation.
+        key: gives the app's private key, PEM; it is called when a token is needed.
+        clock: says when a token ends.
+        learned: is told each token, so that a log can keep it out.
+    """
+
+    def __init__(
+        self,
+        pool: "PoolManager",
+        api_url: str,
+        app_id: int,
+        installation_id: int,
+        key: Callable[[], str],
+        clock: Clock,
+        learned: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._pool, self._root, self._clock, self._learned = pool, api_url.rstrip("/"), clock, learned
+        self._app_id, self._installation_id, self._key = app_id, installation_id, key
+        self._token, self._until = "", 0.0
+
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Send one request; a token that GitHub takes no more is replaced, once."""
+        answer = self._send(method, path, body, self._current())
+        if answer.status == 401:
+            self._until = 0.0
+            answer = self._send(method, path, body, self._current())
+        return answer
+
+    def _current(self) -> str:
+        now = self._clock.now()
+        if now >= self._until - 300:
+            path = f"/app/installations/{self._installation_id}/access_tokens"
+            answer = self._send("POST", path, None, app_jwt(self._app_id, self._key(), now))
+            raise_if_limited(answer, now, f"GitHub POST {path}")
+            if answer.status != 201:
+                raise GitHubError(f"GitHub gives app {self._app_id} no token: {answer.status} {_message(answer)}")
+            self._token, self._until = answer.json["token"], _time(answer.json["expires_at"])
+            self._learned(self._token)
+        return self._token
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, token: str) -> Answer:
+        from urllib3 import Retry, Timeout
+        from urllib3.exceptions import HTTPError, LocationValueError
+
+        headers = {
+            "accept": "application/vnd.github+json",
+            "authorization": f"Bearer {token}",
+            "user-agent": "pavedpath-runners",
+            "x-github-api-version": "2022-11-28",
+        }
+        if body is not None:
+            headers["content-type"] = "application/json"
+        try:
+            answer = self._pool.request(
+                method,
+                self._root + path,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=Timeout(connect=3, read=10),
+                # A renamed repository's old address leads to the new one. A limit is told, and not slept through.
+                retries=Retry(
+                    total=3, connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
+                ),
+            )
+        except LocationValueError as error:
+            raise GitHubError(f"{self._root} is no address of GitHub's API") from error
+        except HTTPError as error:
+            # Its message has the address alone; headers are in none of urllib3's.
+            raise UnavailableError(f"GitHub {method} {path}: {type(error).__name__}") from error
+        try:
+            decoded = json.loads(answer.data) if answer.data else None
+        except ValueError as error:
+            if answer.status < 300:
+                raise UnavailableError(f"GitHub {method} {path}: {answer.status}, and no JSON") from error
+            decoded = None  # a proxy's page; the status says enough
+        return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, decoded)
+
+
+def _message(answer: Answer) -> str:
+    body: object = answer.json
+    return str(cast("dict[str, Any]", body).get("message", ""))[:500] if isinstance(body, dict) else ""
+
+
+def _registration(held: Mapping[str, Any], scope: str) -> Registration:
+    return Registration(held["id"], held["name"], held["status"] == "online", held["busy"], scope)
+
+
+def _repository(name: str) -> str:
+    return f"/repos/{quote(name)}"
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _next_cursor(link: str) -> str:
+    found = re.search(r'<([^<>]*)>;\s*rel="next"', link)
+    return parse_qs(urlsplit(found[1]).query).get("cursor", [""])[0] if found else ""
+
+
+def _part(value: object) -> bytes:
+    return _encoded(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _encoded(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")

@@ -1,0 +1,1 @@
+"""What Lambda calls: `webhook`, `launch`, `reconcile` and `interruption`, each with a `handler`."""

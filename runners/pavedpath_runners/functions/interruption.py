@@ -1,0 +1,43 @@
+"""The function behind EventBridge's news of machines.
+
+EC2 announces the end of a spot machine two minutes ahead, at best effort (EC2, "Spot Instance interruption notices").
+What the notice missed, the machine's end shows: its reason says whether EC2 has taken it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pavedpath_runners.functions import wiring
+from pavedpath_runners.ports import Instance
+
+NOTICE = "EC2 Spot Instance Interruption Warning"
+CHANGE = "EC2 Instance State-change Notification"
+_ENDS = frozenset({"shutting-down", "terminated"})
+
+
+def handler(event: Mapping[str, Any], context: wiring.Context) -> None:  # noqa: ARG001 - Lambda's signature
+    """Take one event of EventBridge's. An error makes Lambda call again, twice."""
+    from pavedpath_runners.control import ControlPlane
+
+    fleet = wiring.configuration()
+    world = wiring.world(fleet)
+    handle(event, ControlPlane(fleet, world).interrupted, world.compute.instances)
+
+
+def handle(
+    event: Mapping[str, Any], interrupted: Callable[[str], None], instances: Callable[[str], Sequence[Instance]]
+) -> None:
+    """Tell of a machine that EC2 takes or has taken away; all other news is the reconciler's to see.
+
+    Args:
+        event: EventBridge's.
+        interrupted: takes the instance's id.
+        instances: shows the fleet's machine of an id, if there is one; asked only when one has ended.
+    """
+    kind, detail = event["detail-type"], event["detail"]
+    identity = str(detail["instance-id"])
+    taken = kind == NOTICE
+    if kind == CHANGE and detail["state"] in _ENDS:
+        taken = any(each.reclaimed for each in instances(identity))
+    if taken:
+        interrupted(identity)
