@@ -84,7 +84,7 @@ def _open(
 @app.command()
 def up(
     groups: Annotated[
-        list[str] | None, typer.Argument(help="aws, github, kubernetes, registry, charts [default: all].")
+        list[str] | None, typer.Argument(help="aws, github, kubernetes, registry, charts, functions [default: all].")
     ] = None,
     directory: Directory = None,
     plan: Annotated[
@@ -199,6 +199,18 @@ def env(
             _say(f"warning: not running: {', '.join(stopped)}; `pavedpath-sandbox up` starts them")
     text = json.dumps(values, indent=2) + "\n" if output is Output.JSON else as_shell(values)
     sys.stdout.write(text)
+
+
+@app.command(name="app-key")
+def app_key(directory: Directory = None) -> None:
+    """Print the private key of the GitHub App pavedpath-runners, PEM; app id 800000001, installation id 800000002."""
+    from .layout import Layout
+
+    path = Layout.find(directory).app_key
+    if not path.is_file():
+        _say(f"error: there is no {path}: `pavedpath-sandbox up github` makes it")
+        raise typer.Exit(1)
+    sys.stdout.write(path.read_text(encoding="utf-8"))
 
 
 @app.command()
@@ -340,6 +352,55 @@ def workflows(  # noqa: PLR0913, PLR0917  a command has as many arguments as opt
         typer.echo(", ".join(ended) or f"{event.value} on {ref} starts no workflow")
     if not all(each.succeeded for each in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def machines(  # noqa: PLR0913, PLR0917  a command has as many arguments as options
+    environment: EnvironmentOption = environments.DEFAULT,
+    boot: Annotated[float, typer.Option(min=0, help="Seconds until a machine has booted, on average.")] = 2.0,
+    job: Annotated[float, typer.Option(min=0, help="Seconds that a job takes, on average.")] = 3.0,
+    never: Annotated[float, typer.Option(min=0, max=1, help="Chance that a boot fails silently.")] = 0.0,
+    interrupt: Annotated[float, typer.Option(min=0, max=1, help="Chance that a spot machine is taken away.")] = 0.0,
+    notice: Annotated[float, typer.Option(min=0, help="Seconds from that announcement to the end.")] = 2.0,
+    fail: Annotated[float, typer.Option(min=0, max=1, help="Chance that a job fails.")] = 0.0,
+    allow_forks: Annotated[bool, typer.Option("--allow-forks", help="Run the jobs of forks too.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the chances and times.")] = 1,
+    tag: Annotated[str, typer.Option(help="Tag whose value is the runner's name.")] = "pavedpath:runner",
+    fleet_tag: Annotated[str, typer.Option(help="Tag whose value is the fleet's name.")] = "pavedpath:fleet",
+    parameter: Annotated[
+        str, typer.Option(help="Name of the parameter with a machine's configuration.")
+    ] = "/pavedpath/{fleet}/jit/{instance}",
+    until_idle: Annotated[
+        float | None, typer.Option(min=0, help="End when no machine has been there for so many seconds.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Gets the JSON lines [default: standard output].")
+    ] = None,
+    directory: Directory = None,
+) -> None:
+    """Play the machines that a fleet of runners launches, in the foreground: boot, take a job, run it, end."""
+    from . import machines_command
+    from .machines import Options
+
+    options = Options(
+        boot=boot,
+        job=job,
+        notice=notice,
+        never=never,
+        interrupt=interrupt,
+        fail=fail,
+        allow_forks=allow_forks,
+        seed=seed,
+        parameter=parameter,
+    )
+    out = machines_command.open_log(log, sys.stdout)
+    try:
+        with _reported():
+            counts = machines_command.run(_open(directory), environment, options, tag, fleet_tag, out, until_idle)
+    finally:
+        if log is not None:
+            out.close()
+    _say(", ".join(f"{event}: {count}" for event, count in counts.items()) or "no machine was launched")
 
 
 def _pair(text: str) -> tuple[str, str]:

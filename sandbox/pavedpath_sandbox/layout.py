@@ -112,6 +112,11 @@ class Layout:
         return self.root / "github" / "tokens"
 
     @property
+    def app_key(self) -> Path:
+        """The private key of the GitHub App `pavedpath-runners`, PEM (0600); its public one is beside it, `.pub`."""
+        return self.root / "github" / "apps" / "pavedpath-runners.pem"
+
+    @property
     def chart_users(self) -> Path:
         """Who may use the chart repository: `USER:PASSWORD` (0600)."""
         return self.root / "charts" / "users"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import secrets
 import sys
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from .layout import ClusterFiles, Layout, write_private
 from .probe import Probe
 from .state import DEFAULT_PLAN
 
-GROUPS = ("aws", "github", "kubernetes", "registry", "charts")
+GROUPS = ("aws", "github", "kubernetes", "registry", "charts", "functions")
 REGION = config.REGION
 ORGANIZATION = "acme"
 PEOPLE = ("alice", "bob", "carol")
@@ -31,7 +32,10 @@ PORTS: Mapping[str, tuple[str, ...]] = {
     "kubernetes": ("etcd", "etcd-peer"),
     "registry": ("registry",),
     "charts": ("charts",),
+    "functions": ("functions",),
 }
+SCHEDULE_VARIABLE = "SANDBOX_SCHEDULE_SECONDS"
+"""Seconds that a minute of a schedule takes in the part `functions`, 60 by default."""
 CLUSTER_PORTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "ingress", "ingress-logs")
 """What each environment's cluster needs besides."""
 _PYTHON = "python"
@@ -111,6 +115,7 @@ def describe(
         "kubernetes": lambda: _kubernetes(layout, ports, clusters),
         "registry": lambda: _registry(layout, ports),
         "charts": lambda: _charts(layout, ports),
+        "functions": lambda: _functions(layout, ports),
     }
     return tuple(part for group in GROUPS if group in groups for part in builders[group]())
 
@@ -137,6 +142,7 @@ def prepare(
         _once(layout.github_token)
         tokens = [f"{_once(layout.person_token(login))} {login}\n" for login in PEOPLE]
         write_private(layout.github_tokens, "".join([f"{_once(layout.github_token)}\n", *tokens]))
+        _make_app_key(layout.app_key)
     if "registry" in groups:
         secret = _once(layout.root / "registry" / "secret")
         write_private(_registry_config(layout), registry_config(ports["registry"], layout.root / "registry", secret))
@@ -151,6 +157,20 @@ def _once(path: Path) -> str:
     if not path.is_file():
         write_private(path, secrets.token_hex(20))
     return path.read_text(encoding="utf-8")
+
+
+def _make_app_key(path: Path) -> None:
+    if path.is_file():
+        return
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key, pem = rsa.generate_private_key(public_exponent=65537, key_size=2048), serialization.Encoding.PEM
+    # The private one last: where it is, both are.
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    write_private(path.with_suffix(".pub"), public.decode())
+    form, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    write_private(path, key.private_bytes(pem, form, plain).decode())
 
 
 def _sources(package: str) -> tuple[Path, ...]:
@@ -171,13 +191,41 @@ def _aws(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
             name="aws",
             group="aws",
             program=_PYTHON,
-            arguments=("-m", "pavedpath_sandbox.aws", "--port", str(port), "--journal", str(journal)),
+            arguments=(
+                *("-m", "pavedpath_sandbox.aws", "--port", str(port), "--journal", str(journal)),
+                *(("--functions", _address(ports, "functions")) if "functions" in ports else ()),
+            ),
             # moto's order of sets must not depend on the process, or a replay would draw ids in another order.
             environment={"PYTHONHASHSEED": "0"},
             inputs=(*_sources("aws"), *_version_file("moto")),
             probe=Probe(port, "/_sandbox/health"),
             address=f"http://127.0.0.1:{port}",
             ports=("aws",),
+        ),
+    )
+
+
+def _address(ports: Mapping[str, int], name: str) -> str:
+    return f"http://127.0.0.1:{ports[name]}"
+
+
+def _functions(layout: Layout, ports: Mapping[str, int]) -> tuple[Part, ...]:
+    port = ports["functions"]
+    return (
+        Part(
+            name="functions",
+            group="functions",
+            program=_PYTHON,
+            arguments=(
+                *("-m", "pavedpath_sandbox.functions", "--port", str(port), "--aws", _address(ports, "aws")),
+                *("--work", str(layout.root / "functions"), "--minute", os.environ.get(SCHEDULE_VARIABLE) or "60"),
+                *(("--github", _address(ports, "github")) if "github" in ports else ()),
+            ),
+            inputs=_sources("functions"),
+            # Its Python starts while AWS does; it is ready when it knows what is deployed.
+            probe=Probe(port, "/_sandbox/health"),
+            address=f"http://127.0.0.1:{port}",
+            ports=("functions",),
         ),
     )
 
@@ -193,9 +241,9 @@ def _github(layout: Layout, ports: Mapping[str, int], plan: str) -> tuple[Part, 
             arguments=(
                 *("-m", "pavedpath_sandbox.github", "--port", str(port), "--state", str(state)),
                 *("--token-file", str(layout.github_tokens), "--organization", ORGANIZATION, "--plan", plan),
-                "--strict",
+                *("--runner-app-key", str(layout.app_key.with_suffix(".pub")), "--strict"),
             ),
-            inputs=(layout.github_tokens, *_sources("github")),
+            inputs=(layout.github_tokens, layout.app_key.with_suffix(".pub"), *_sources("github")),
             probe=Probe(port, "/_sandbox/health"),
             address=f"http://127.0.0.1:{port}",
             ports=("github",),

@@ -30,7 +30,9 @@ _OWNED = (
     "kubernetes",
     "registry",
     "charts",
+    "functions",
     "logs",
+    "machines",
     "pulumi",
     "pulumi-passphrase",
     "state.json",
@@ -87,7 +89,8 @@ class Sandbox:
             raise ValueError(f"no such plan of GitHub's: {plan}; there are {', '.join(state.PLANS)}")
         if unknown := sorted(set(groups) - set(GROUPS)):
             raise ValueError(f"no such part of a sandbox: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
-        self.groups = groups
+        # Functions are deployed in AWS.
+        self.groups = (*groups, "aws") if "functions" in groups and "aws" not in groups else groups
         self.clusters = clusters
         self.plan = plan
         self._keep = keep

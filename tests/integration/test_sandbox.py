@@ -33,6 +33,7 @@ PARTS = {
     *("aws", "github", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "registry"),
     "charts",
     "ingress",
+    "functions",
 }
 
 

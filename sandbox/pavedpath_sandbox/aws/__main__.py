@@ -1,4 +1,4 @@
-"""``python -m pavedpath_sandbox.aws --port P [--journal FILE]``: serve AWS on 127.0.0.1 until TERM."""
+"""``python -m pavedpath_sandbox.aws --port P [--journal FILE] [--functions URL]``: serve AWS until TERM."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pavedpath_sandbox.aws")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--journal", type=Path)
+    parser.add_argument("--functions", default="", help="address of the part that runs functions")
     arguments = parser.parse_args()
     # moto reads the first when its IAM module is imported. The second: no account sees another's buckets.
     os.environ |= {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS": "false"}
@@ -27,7 +28,7 @@ def main() -> None:
 
     from .server import build, listen
 
-    application = build(arguments.journal)
+    application = build(arguments.journal, arguments.functions)
     server = listen(application, arguments.port)
     sys.stdout.write(json.dumps({"port": server.port}) + "\n")
     sys.stdout.flush()

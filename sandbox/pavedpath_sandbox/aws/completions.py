@@ -13,16 +13,24 @@ from typing import Any, cast
 
 import xmltodict
 from flask import has_request_context, request
+from moto import backends
+from moto.awslambda.models import FunctionUrlConfig, LambdaFunction
+from moto.awslambda.responses import LambdaResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.core.responses import ActionResult
+from moto.dynamodb.models import DynamoDBBackend
+from moto.ec2.models.launch_templates import LaunchTemplateBackend
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPCBackend
+from moto.ec2.responses.fleets import Fleets
+from moto.events.models import Rule
 from moto.iam.access_control import IAMPolicy
 from moto.kms.responses import KmsResponse
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
+from moto.sqs.models import Queue
 
-from . import budgets
+from . import budgets, clock, fleets, lambdas, queues, transactions
 from .conditions import UnknownConditionError, holds
 from .determinism import require
 
@@ -50,7 +58,29 @@ def install() -> None:
     _wrap(KmsResponse, "get_key_rotation_status", _rotation_status)
     _wrap(BudgetsResponse, "create_budget", budgets.tags_of_a_new_budget)
     budgets.install()
+    _wrap(Fleets, "create_fleet", fleets.create)
+    _wrap(LaunchTemplateBackend, "create_launch_template", fleets.template)
+    _wrap_property(Queue, "attributes", queues.attributes)
+    _wrap(Queue, "_set_attributes", queues.set_attributes)
+    _wrap(FunctionUrlConfig, "to_dict", lambdas.url)
+    _wrap(LambdaFunction, "__init__", lambdas.remember)
+    _wrap(LambdaFunction, "update_configuration", lambdas.update)
+    _wrap(LambdaFunction, "get_configuration", lambdas.configuration)
+    _wrap(LambdaResponse, "invoke", lambdas.invoke)
+    _wrap(Rule, "send_to_targets", lambdas.send_to_targets)
+    _wrap(DynamoDBBackend, "transact_write_items", transactions.transact)
+    transactions.install()
+    queues.install()
+    clock.install()
+    _modules_once()
     _installed.append(True)
+
+
+def _modules_once() -> None:
+    """moto lists its folder for each request, to see whether the request's host is the name of a service."""
+    require(callable(getattr(backends, "list_of_moto_modules", None)), "backends.list_of_moto_modules is gone")
+    names = frozenset(backends.list_of_moto_modules())
+    cast("Any", backends).list_of_moto_modules = lambda: names
 
 
 def _wrap(owner: type[Any], name: str, wrapper: Callable[..., Any]) -> None:

@@ -27,7 +27,8 @@ class Entry:
     """One request and how it ended.
 
     ``seed`` fed moto's random source, ``environ`` and ``preserved`` are the WSGI environment's text values and moto's
-    table of header spellings, ``status`` is the HTTP status of the answer.
+    table of header spellings, ``status`` is the HTTP status of the answer. ``at`` is when it ran, in seconds since
+    1970; 0 in a journal that was written before there was such a field.
     """
 
     seed: int
@@ -35,10 +36,13 @@ class Entry:
     body: bytes
     status: int
     preserved: Mapping[str, str] = field(default_factory=dict[str, str])
+    at: float = 0.0
 
     def to_line(self) -> bytes:
         """Encode as one JSON line, ending in a newline."""
         record: dict[str, object] = {"seed": self.seed, "status": self.status, "environ": dict(self.environ)}
+        if self.at:
+            record["at"] = self.at
         if self.preserved:
             record["preserved"] = dict(self.preserved)
         try:
@@ -68,7 +72,10 @@ class Entry:
                 body = str(data["body"]).encode("utf-8")
         except (KeyError, binascii.Error) as error:
             raise ValueError(f"no readable body: {error}") from error
-        return Entry(seed, _texts(data.get("environ")), body, status, _texts(data.get("preserved", {})))
+        at = data.get("at", 0.0)
+        if not isinstance(at, int | float):
+            raise ValueError("at must be a number")
+        return Entry(seed, _texts(data.get("environ")), body, status, _texts(data.get("preserved", {})), float(at))
 
 
 def _texts(value: object) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+LOGS = "/_sandbox/logs"
 _CBOR_PATH = re.compile(r"^/service/(?P<service>[^/]+)/operation/(?P<operation>[A-Za-z0-9]+)$")
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]*/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 
@@ -36,6 +37,8 @@ def identify(environ: Mapping[str, object], body: bytes) -> Operation:
     Anything that is not known to be a read counts as a change: a read in the journal costs a few milliseconds of
     replay, a change that is missing from it costs the user's state.
     """
+    if environ.get("PATH_INFO") == LOGS:  # what a function has said is not worth a replay
+        return Operation("-", "write logs", False)
     method = str(environ.get("REQUEST_METHOD", "GET"))
     scope = _CREDENTIAL_SCOPE.search(str(environ.get("HTTP_AUTHORIZATION", "")))
     service = scope["service"] if scope else "-"
@@ -43,6 +46,12 @@ def identify(environ: Mapping[str, object], body: bytes) -> Operation:
     if name is None:
         return Operation(service, f"{method} {environ.get('PATH_INFO', '/')}", method not in {"GET", "HEAD", "OPTIONS"})
     return Operation(service, name, not _READS.match(name))
+
+
+def region_of(environ: Mapping[str, object]) -> str:
+    """The region that a request is signed for; us-east-1 for one that is not signed."""
+    scope = _CREDENTIAL_SCOPE.search(str(environ.get("HTTP_AUTHORIZATION", "")))
+    return scope["region"] if scope else "us-east-1"
 
 
 def cbor_operation(path: str) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 
-from . import completions, determinism
+from . import clock, completions, control, determinism, fleets, lambdas
 from .accounts import addressed, is_for_others
 from .cbor import CborTranslation
 from .journal import Contents, Entry, Journal
@@ -32,8 +32,14 @@ _KEPT_KEYS = frozenset(
     {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "CONTENT_TYPE"}
     | {"SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.url_scheme"}
 )
-# Moto does not look at it, and it could be a real one, sent here by mistake.
-_DROPPED_KEYS = frozenset({"HTTP_X_AMZ_SECURITY_TOKEN"})
+# Moto does not look at them. The first could be a real one, sent here by mistake; the others are what makes an entry
+# long: a fleet of runners makes thousands.
+_DROPPED_KEYS = frozenset(
+    {"HTTP_X_AMZ_SECURITY_TOKEN", "HTTP_USER_AGENT", "HTTP_X_AMZ_USER_AGENT", "HTTP_AMZ_SDK_INVOCATION_ID"}
+    | {"HTTP_AMZ_SDK_REQUEST", "HTTP_ACCEPT_ENCODING", "HTTP_CONNECTION", "HTTP_X_AMZN_QUERY_MODE"}
+)
+# Changes of these services are what the part `functions` waits for.
+_WATCHED = frozenset({"lambda", "scheduler", "events", "-"})
 _POLL_SECONDS = 0.2
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
@@ -96,15 +102,20 @@ class JournalledApplication:
     and a replay would not give the same ones.
     """
 
-    def __init__(self, application: WSGIApplication, journal: Journal | None) -> None:
-        """Wrap an application. Without a journal nothing is kept."""
+    def __init__(self, application: WSGIApplication, journal: Journal | None, functions: str = "") -> None:
+        """Wrap an application. Without a journal nothing is kept.
+
+        `functions` is the address of the part that runs functions; empty: there is none.
+        """
         self._application = application
         self._journal = journal
+        self._functions = functions
         self._lock = threading.Lock()
         self._open = threading.Event()
         self._written = 0
         self._contents = Contents((), (), False) if journal is None else journal.load()
         self.replayed: Replay | None = None
+        self._watch = control.Watch()
 
     def replay(self) -> Replay:
         """Run the journal's requests again. Call it once; a request that comes meanwhile waits for its end."""
@@ -115,6 +126,7 @@ class JournalledApplication:
         self.replayed = Replay(len(self._contents.entries), seconds, tuple(problems))
         self._contents = Contents((), (), False)
         self._open.set()
+        self._watch.change()
         for problem in problems:
             LOG.warning("%s", problem)
         return self.replayed
@@ -128,7 +140,7 @@ class JournalledApplication:
         for number, entry in enumerate(contents.entries, 1):
             self._written = number
             environ = _environ_of(entry)
-            status, _, _ = self._run(environ, entry.body, entry.seed)
+            status, _, _ = self._run(environ, entry.body, entry.seed, entry.at or None)
             if _code(status) == entry.status:
                 yield None
             else:
@@ -149,7 +161,14 @@ class JournalledApplication:
             self._open.wait()  # an answer before the replay's end would show an account that is not there yet
             operation = identify(environ, body)
             started = time.monotonic()
-            if operation.name == "ReceiveMessage":
+            path = str(environ.get("PATH_INFO", ""))
+            if path == control.FUNCTIONS:
+                status, headers, body = control.functions(environ, self._watch, self._lock)
+            elif path.startswith(control.CODE):
+                status, headers, body = control.code(path, self._lock)
+            elif self._functions and (function := control.invoked(environ)) is not None:
+                status, headers, body = control.invoke(environ, function, body, self._functions)
+            elif operation.name == "ReceiveMessage":
                 status, headers, body = self._receive(environ, body, operation)
             else:
                 status, headers, body = self._serve(environ, body, operation)
@@ -160,9 +179,12 @@ class JournalledApplication:
     def _serve(self, environ: WSGIEnvironment, body: bytes, operation: Operation) -> Answer:
         seed = secrets.randbits(64)
         with self._lock:
+            at = time.time()
             answer = self._run(environ, body, seed)
             if operation.mutates:
-                self._record(environ, body, seed, answer)
+                self._record(environ, body, seed, answer, at)
+        if operation.mutates and operation.service in _WATCHED:
+            self._watch.change()
         return answer
 
     def _receive(self, environ: WSGIEnvironment, body: bytes, operation: Operation) -> Answer:
@@ -177,16 +199,18 @@ class JournalledApplication:
         while True:
             seed = secrets.randbits(64)
             with self._lock:
+                at = time.time()
                 answer = self._run(environ, body, seed)
                 taken = b'"Messages"' in answer[2]
                 if taken:
-                    self._record(environ, body, seed, answer)
+                    self._record(environ, body, seed, answer, at)
             if taken or _code(answer[0]) != 200 or time.monotonic() + _POLL_SECONDS > deadline:
                 return answer
             time.sleep(_POLL_SECONDS)
 
-    def _run(self, environ: WSGIEnvironment, body: bytes, seed: int) -> Answer:
+    def _run(self, environ: WSGIEnvironment, body: bytes, seed: int, at: float | None = None) -> Answer:
         determinism.reseed(seed)
+        clock.set_to(at)
         request = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         request.pop("HTTP_TRANSFER_ENCODING", None)
         try:
@@ -196,8 +220,10 @@ class JournalledApplication:
             LOG.exception("moto failed")
             message = f"moto failed with {type(error).__name__}; `pavedpath-sandbox logs aws` has the rest"
             return _failure(request, "500 Internal Server Error", "InternalFailure", message)
+        finally:
+            clock.set_to(None)
 
-    def _record(self, environ: WSGIEnvironment, body: bytes, seed: int, answer: Answer) -> None:
+    def _record(self, environ: WSGIEnvironment, body: bytes, seed: int, answer: Answer, at: float) -> None:
         if self._journal is None:
             return
         kept = {
@@ -206,7 +232,7 @@ class JournalledApplication:
             if isinstance(value, str) and (key in _KEPT_KEYS or key.startswith("HTTP_")) and key not in _DROPPED_KEYS
         }
         preserved = cast("Mapping[str, str]", environ.get(PRESERVED_HEADER_NAMES_ENVIRON_KEY) or {})
-        self._journal.append(Entry(seed, kept, body, _code(answer[0]), preserved))
+        self._journal.append(Entry(seed, kept, body, _code(answer[0]), preserved, at))
         self._written += 1
 
     def _health(self) -> Answer:
@@ -263,15 +289,20 @@ class _Handler(MotoRequestHandler):
         """Leave it to `JournalledApplication`, whose line names the operation and never the query string."""
 
 
-def build(journal_path: Path | None) -> JournalledApplication:
+def build(journal_path: Path | None, functions: str = "") -> JournalledApplication:
     """Build the application and read its journal; serve it, and call its ``replay``.
+
+    `functions` is the address of the part that runs functions (`http://127.0.0.1:PORT`); empty: there is none.
 
     Raises:
         JournalError: another server holds the journal.
         MotoChangedError: the installed moto is not the one the hooks were written for.
     """
     journal = None if journal_path is None else Journal(journal_path)
-    return JournalledApplication(CborTranslation(Moto()), journal)
+    lambdas.serve_at(functions)
+    lambdas.forget()
+    fleets.forget()
+    return JournalledApplication(control.Controls(CborTranslation(Moto())), journal, functions)
 
 
 def listen(application: JournalledApplication, port: int = 0) -> BaseWSGIServer:

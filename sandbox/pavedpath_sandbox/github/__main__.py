@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from pavedpath_sandbox.github.app import create_app
-from pavedpath_sandbox.github.settings import Plan, Settings, read_tokens
+from pavedpath_sandbox.github.settings import Plan, Settings, read_tokens, runner_app
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -20,6 +20,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--token-file", type=Path, required=True, help="lines `TOKEN [LOGIN]`; the first owns")
     parser.add_argument("--organization", default="acme")
     parser.add_argument("--plan", choices=[plan.name.lower() for plan in Plan], default="team")
+    parser.add_argument("--runner-app-key", type=Path, help="public key of the app pavedpath-runners, PEM")
     parser.add_argument("--strict", action="store_true", help="answer 500 and 501 where GitHub would differ")
     parser.add_argument("--rate-limit", type=int, default=5000, help="requests an hour and user")
     parser.add_argument("--secondary-limit", type=int, default=900, help="points a minute and user")
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             tokens=read_tokens(arguments.token_file, arguments.organization),
             organization=arguments.organization,
             plan=Plan[arguments.plan.upper()],
+            app=None if arguments.runner_app_key is None else runner_app(arguments.runner_app_key.read_text()),
             strict=arguments.strict,
             rate_limit=arguments.rate_limit,
             secondary_limit=arguments.secondary_limit,

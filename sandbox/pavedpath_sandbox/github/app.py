@@ -22,11 +22,12 @@ from pavedpath_sandbox.github.deliveries import Deliverer, enqueue
 from pavedpath_sandbox.github.description import Operation
 from pavedpath_sandbox.github.errors import DOCUMENTATION, GitHubError, not_found
 from pavedpath_sandbox.github.handlers import admin, oidc, smart_http
+from pavedpath_sandbox.github.handlers.apps import register
 from pavedpath_sandbox.github.identity import authenticate, seed
 from pavedpath_sandbox.github.limits import Limits
 from pavedpath_sandbox.github.routes import HANDLERS, OPEN, Handler
 from pavedpath_sandbox.github.runtokens import require_for
-from pavedpath_sandbox.github.settings import Settings
+from pavedpath_sandbox.github.settings import APP_ID, Settings
 from pavedpath_sandbox.github.store import Json, Record, Store
 from pavedpath_sandbox.github.validation import Validator, strict_violation
 from pavedpath_sandbox.github.workflows import release_due
@@ -46,7 +47,9 @@ class GitHub:
         self.deliverer = Deliverer(self.store, settings.delivery_timeout)
         self._validator: Validator | None = None
         with self.store.transaction():
-            seed(self.store, settings)
+            organization = seed(self.store, settings)
+            if app := settings.app:
+                register(self.store, organization, app.name, app.public_key, dict(app.permissions), APP_ID)
 
     @property
     def validator(self) -> Validator:

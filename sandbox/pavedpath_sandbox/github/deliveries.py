@@ -9,15 +9,23 @@ import hmac
 import json
 import logging
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pavedpath_sandbox.github.call import Call, Event
+from pavedpath_sandbox.github.errors import unprocessable
 from pavedpath_sandbox.github.render import account, organization_of, organization_simple
-from pavedpath_sandbox.github.store import Json, Record, Store
+from pavedpath_sandbox.github.store import ROOT, Json, Record, Store
+
+if TYPE_CHECKING:
+    import httpx
 
 LOG = logging.getLogger("pavedpath_sandbox.github")
-KEPT = 200
+KEPT = 5000
 """Deliveries kept for each hook; GitHub forgets them after a few days."""
+FAULTS = ("lose_every", "duplicate_every", "delay_every", "delay_seconds", "at_once")
+COUNTS = ("sent", "lost", "duplicated", "delayed", "redelivered")
 _LARGEST_ANSWER = 65536
 
 
@@ -37,30 +45,78 @@ def enqueue(call: Call) -> None:
 
 def add(store: Store, hook: Record, event: Event) -> Record:
     """Write down one delivery to one hook."""
-    text = json.dumps(event.payload)
     body: Json = {
         "guid": str(uuid4()),
         "event": event.name,
         "action": event.payload.get("action"),
         "repository": event.repository.id if event.repository else None,
         "redelivery": False,
-        "payload": text,
     }
-    for old in store.children("delivery", hook.id)[: -KEPT + 1]:
-        store.delete(old)
-    return _queued(store, hook, body)
+    return _queued(store, hook, body, json.dumps(event.payload))
 
 
 def redeliver(store: Store, hook: Record, delivery: Record) -> Record:
     """Write down another attempt at a delivery: the same guid and payload, an id of its own."""
-    kept = ("guid", "event", "action", "repository", "payload")
-    return _queued(store, hook, {name: delivery[name] for name in kept} | {"redelivery": True})
+    kept = ("guid", "event", "action", "repository")
+    body = {name: delivery[name] for name in kept} | {"redelivery": True}
+    return _queued(store, hook, body, payload_of(store, delivery))
 
 
-def _queued(store: Store, hook: Record, body: Json) -> Record:
+def payload_of(store: Store, delivery: Record) -> str:
+    """What is sent: JSON. It is a record of its own, since it is long, and lists of deliveries do not show it."""
+    held = store.find("payload", delivery.id, "")
+    return held["text"] if held else delivery["payload"]
+
+
+def _queued(store: Store, hook: Record, body: Json, payload: str) -> Record:
     record = store.insert("delivery", hook.id, str(uuid4()), body)
-    store.insert("outbox", record.id, "", {})
+    store.insert("payload", record.id, "", {"text": payload})
+    store.insert("outbox", record.id, "", {"hook": hook.id})
+    store.keep_newest("delivery", hook.id, KEPT)
     return record
+
+
+def faults(store: Store) -> Record:
+    """What goes wrong with first attempts, and what has happened so far; all numbers are 0 at first."""
+    held = store.find("faults", ROOT, "")
+    return held or store.insert("faults", ROOT, "", dict.fromkeys([*FAULTS, "seen", *COUNTS], 0))
+
+
+def _at_once(store: Store) -> int:
+    """How many deliveries of a hook are under way together; GitHub promises no order."""
+    held = store.find("faults", ROOT, "")
+    return max(1, int(held.get("at_once") or 0)) if held else 1
+
+
+def set_faults(store: Store, wanted: Json) -> Json:
+    """Change some of `FAULTS`; returns them all, and `COUNTS` since the state was made. Raises GitHubError 422."""
+    good = {name: value for name, value in wanted.items() if name in FAULTS and _is_count(name, value)}
+    if wrong := sorted(wanted.keys() - good.keys()):
+        raise unprocessable(f"{', '.join(wrong)}: there are {', '.join(FAULTS)}, all of them numbers from 0 on.")
+    record = faults(store)
+    record = store.update(record, good) if good else record
+    return {name: record.get(name, 0) for name in (*FAULTS, *COUNTS)}
+
+
+def _is_count(name: str, value: object) -> bool:
+    kinds = (int, float) if name == "delay_seconds" else (int,)
+    return isinstance(value, kinds) and not isinstance(value, bool) and float(value) >= 0
+
+
+def _fate(store: Store, delivery: Record) -> set[str]:
+    """What goes wrong with a delivery; a ping and another attempt always go their way."""
+    if delivery["redelivery"] or delivery["event"] == "ping":
+        return set()
+    record = faults(store)
+    seen = record["seen"] + 1
+    store.update(record, {"seen": seen})
+    names = {"lose_every": "lost", "duplicate_every": "duplicated", "delay_every": "delayed"}
+    return {fate for name, fate in names.items() if record[name] and seen % record[name] == 0}
+
+
+def _count(store: Store, names: Iterable[str]) -> None:
+    record = faults(store)
+    store.update(record, {name: record[name] + 1 for name in names})
 
 
 def headers_of(hook: Record, delivery: Record, content: bytes) -> dict[str, str]:
@@ -85,7 +141,7 @@ def headers_of(hook: Record, delivery: Record, content: bytes) -> dict[str, str]
 
 
 class Deliverer:
-    """Sends what is written down, each hook's deliveries in order, hooks beside one another."""
+    """Sends what is written down, hooks beside one another, each hook's deliveries in order unless `at_once` is set."""
 
     def __init__(self, store: Store, limit: float) -> None:
         self._store, self._limit = store, limit
@@ -93,9 +149,8 @@ class Deliverer:
 
     def wake(self) -> None:
         """Start sending what waits."""
-        waiting = [self._store.by_id("delivery", one.parent) for one in self._store.everywhere("outbox")]
-        for hook in {one.parent for one in waiting if one}:
-            if hook not in self._tasks:
+        for hook in {self._hook_of(one) for one in self._store.everywhere("outbox")}:
+            if hook and hook not in self._tasks:
                 self._tasks[hook] = asyncio.get_running_loop().create_task(self._work_off(hook))
 
     async def drain(self) -> None:
@@ -116,48 +171,86 @@ class Deliverer:
             # In the same step that found nothing more to send, so that no wake-up in between is lost.
             self._tasks.pop(hook, None)
 
-    async def _send_all(self, hook: int) -> None:
-        while True:
-            waiting = [
-                (marker, delivery)
-                for marker in self._store.everywhere("outbox")
-                if (delivery := self._store.by_id("delivery", marker.parent)) and delivery.parent == hook
-            ]
-            record = self._store.by_id("hook", hook)
-            if not waiting or record is None:
-                return
-            marker, delivery = waiting[0]
-            outcome = await self._send(record, delivery)
-            with self._store.transaction():
-                if self._store.by_id("delivery", delivery.id):
-                    self._store.update(delivery, outcome)
-                    self._store.delete(marker)
+    def _hook_of(self, marker: Record) -> int:
+        """The hook of a delivery that waits; 0 if it is gone."""
+        if marker.get("hook"):
+            return int(marker["hook"])
+        delivery = self._store.by_id("delivery", marker.parent)  # written by an older version
+        return delivery.parent if delivery else 0
 
-    async def _send(self, hook: Record, delivery: Record) -> Json:
+    async def _send_all(self, hook: int) -> None:
         import httpx
 
-        config, started = hook["config"], time.perf_counter()
-        content = delivery["payload"].encode()
-        if config.get("content_type") == "form":
-            content = str(httpx.QueryParams({"payload": delivery["payload"]})).encode()
-        headers = headers_of(hook, delivery, content)
-        outcome: Json = {"delivered_at": self._store.now(), "request_headers": headers}
+        record = self._store.by_id("hook", hook)
+        verify = record is None or str(record["config"].get("insecure_ssl", "0")) != "1"
+        async with httpx.AsyncClient(verify=verify, trust_env=False) as client:
+            while waiting := [one for one in self._store.everywhere("outbox") if self._hook_of(one) == hook]:
+                due = [one for one in waiting if one.get("not_before", 0.0) <= time.time()]
+                if not due:
+                    await asyncio.sleep(max(0.0, min(one["not_before"] for one in waiting) - time.time()))
+                together = due[: _at_once(self._store)]
+                if not all(await asyncio.gather(*(self._one(hook, marker, client) for marker in together))):
+                    return
+
+    async def _one(self, hook: int, marker: Record, client: "httpx.AsyncClient") -> bool:
+        """Send one delivery, or have it lost or wait; False if its hook is gone, and with it all that waits."""
+        record, delivery = self._store.by_id("hook", hook), self._store.by_id("delivery", marker.parent)
+        if record is None or delivery is None:
+            return record is not None
+        with self._store.transaction():
+            fate = set[str]() if "fate" in marker.body else _fate(self._store, delivery)
+            fate |= set(marker.get("fate", ()))
+            later = time.time() + faults(self._store)["delay_seconds"]
+            if "delayed" in fate and "fate" not in marker.body:
+                _count(self._store, ["delayed"])
+                self._store.update(marker, {"not_before": later, "fate": sorted(fate)})
+                return True
+        if "lost" in fate:
+            outcome = self._outcome(record, delivery) | _unanswered("failed to connect to host: lost")
+        else:
+            outcome = await self._send(record, delivery, client)
+            if "duplicated" in fate:
+                await self._send(record, delivery, client)
+        counted = [*(fate & {"lost", "duplicated"}), "sent", *(["redelivered"] if delivery["redelivery"] else [])]
+        with self._store.transaction():
+            _count(self._store, counted)
+            if self._store.by_id("delivery", delivery.id):
+                self._store.update(delivery, outcome)
+                self._store.delete(marker)
+        return True
+
+    def _content(self, hook: Record, delivery: Record) -> bytes:
+        import httpx
+
+        text = payload_of(self._store, delivery)
+        form = hook["config"].get("content_type") == "form"
+        return str(httpx.QueryParams({"payload": text})).encode() if form else text.encode()
+
+    def _outcome(self, hook: Record, delivery: Record) -> Json:
+        headers = headers_of(hook, delivery, self._content(hook, delivery))
+        return {"delivered_at": self._store.now(), "request_headers": headers}
+
+    async def _send(self, hook: Record, delivery: Record, client: "httpx.AsyncClient") -> Json:
+        import httpx
+
+        started, outcome = time.perf_counter(), self._outcome(hook, delivery)
         try:
-            verify = str(config.get("insecure_ssl", "0")) != "1"
-            async with asyncio.timeout(self._limit), httpx.AsyncClient(verify=verify, trust_env=False) as client:
-                answer = await client.post(config["url"], content=content, headers=headers)
-            good = answer.is_success
+            async with asyncio.timeout(self._limit):
+                answer = await client.post(
+                    hook["config"]["url"],
+                    content=self._content(hook, delivery),
+                    headers=outcome["request_headers"],
+                )
             outcome |= {
                 "status_code": answer.status_code,
-                "status": "OK" if good else f"Invalid HTTP Response: {answer.status_code}",
+                "status": "OK" if answer.is_success else f"Invalid HTTP Response: {answer.status_code}",
                 "response_headers": dict(answer.headers),
                 "response_payload": answer.text[:_LARGEST_ANSWER],
             }
         except TimeoutError:
-            outcome |= {"status_code": 0, "status": "timed out", "response_headers": {}, "response_payload": ""}
+            outcome |= _unanswered("timed out")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            what = f"failed to connect to host: {type(error).__name__}"
-            outcome |= {"status_code": 0, "status": what, "response_headers": {}, "response_payload": ""}
+            outcome |= _unanswered(f"failed to connect to host: {type(error).__name__}")
         outcome["duration"] = round(time.perf_counter() - started, 3)
         LOG.info(
             "%s",
@@ -166,3 +259,7 @@ class Deliverer:
             ),
         )
         return outcome
+
+
+def _unanswered(status: str) -> Json:
+    return {"status_code": 0, "status": status, "response_headers": {}, "response_payload": ""}

@@ -18,8 +18,8 @@ def add_user(store: Store, login: str) -> Record:
     return found or store.insert("user", ROOT, login.lower(), {"login": login, "name": login})
 
 
-def seed(store: Store, settings: Settings) -> None:
-    """The organisation and the accounts of the tokens; does nothing the second time."""
+def seed(store: Store, settings: Settings) -> Record:
+    """The organisation and the accounts of the tokens; does nothing the second time. Returns the organisation."""
     login = settings.organization
     organization = store.find("organization", ROOT, login.lower())
     if organization is None:
@@ -34,6 +34,7 @@ def seed(store: Store, settings: Settings) -> None:
         if store.find("membership", organization.id, str(user.id)) is None:
             role = "member" if position else "admin"
             store.insert("membership", organization.id, str(user.id), {"role": role, "state": "active"})
+    return organization
 
 
 def token_key(token: str) -> str:

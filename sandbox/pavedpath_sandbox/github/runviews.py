@@ -1,5 +1,8 @@
 """Workflow runs and jobs as GitHub shows them, and what follows of a run from its jobs."""
 
+import json
+import zlib
+
 from pavedpath_sandbox.github.call import Call
 from pavedpath_sandbox.github.render import full_name, node_id, person, repository, repository_url
 from pavedpath_sandbox.github.store import Json, Record, as_object
@@ -78,8 +81,20 @@ def run_view(call: Call, run: Record) -> Json:
             "committer": commit,
         },
         "repository": repository(call, owner),
-        "head_repository": repository(call, owner),
+        "head_repository": _head_repository(call, owner, run.get("fork")),
     }
+
+
+def _head_repository(call: Call, owner: Record, fork: str | None) -> Json:
+    """The repository that a run's code is from: its own, or a fork, which has no record of its own here."""
+    own = repository(call, owner)
+    if not fork:
+        return own
+    login, _, name = fork.partition("/")
+    text = json.dumps(own).replace(f"/{own['full_name']}", f"/{fork}")
+    number = zlib.crc32(fork.encode())
+    whose = {**own["owner"], "login": login, "type": "User", "id": number}
+    return {**json.loads(text), "id": number, "name": name, "full_name": fork, "owner": whose, "fork": True}
 
 
 def job_view(call: Call, job: Record) -> Json:

@@ -1,7 +1,7 @@
 """What one sandbox GitHub is: who owns it, which plan it is on, how strict it is."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -15,6 +15,32 @@ class Plan(IntEnum):
     ENTERPRISE = 2
 
 
+APP_ID = 800_000_001
+"""Id of the app that a server may start with; its installation has the next. Both are below all other ids."""
+
+
+@dataclass(frozen=True)
+class App:
+    """A GitHub App that is registered and installed from the start: for configurations that name its ids."""
+
+    name: str
+    public_key: str
+    """PEM."""
+    permissions: Mapping[str, str]
+
+
+def runner_app(public_key: str) -> App:
+    """The app of a fleet of runners, with the permissions that it needs and no others."""
+    permissions = {
+        "actions": "write",
+        "administration": "write",
+        "metadata": "read",
+        "organization_hooks": "write",
+        "organization_self_hosted_runners": "write",
+    }
+    return App("pavedpath-runners", public_key, permissions)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Configuration of one server.
@@ -23,7 +49,7 @@ class Settings:
     members. `rate_limit` is requests an hour and user, GitHub's 5000 for a user token by default.
     `secondary_limit` is how many points (a read 1, a write 5) a user may spend in a minute; GitHub's is 900.
     `clock` gives Unix seconds. `strict` turns a response that GitHub's description does not allow into a 500,
-    and a call of an operation that GitHub has and the sandbox has not into a 501.
+    and a call of an operation that GitHub has and the sandbox has not into a 501. `app` is registered as `APP_ID`.
     """
 
     state: Path
@@ -35,6 +61,7 @@ class Settings:
     secondary_limit: int = 900
     delivery_timeout: float = 10.0
     clock: Callable[[], float] = time.time
+    app: App | None = None
 
 
 def read_tokens(path: Path, organization: str) -> dict[str, str]:

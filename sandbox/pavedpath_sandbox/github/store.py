@@ -114,13 +114,13 @@ class Store:
             raise
         self._db.execute("COMMIT")
 
-    def insert(self, kind: str, parent: int, key: str, body: Json) -> Record:
-        """Add a record; raises DuplicateError."""
+    def insert(self, kind: str, parent: int, key: str, body: Json, *, identity: int | None = None) -> Record:
+        """Add a record, under the next id unless one below `FIRST_ID` is given; raises DuplicateError."""
         now = self.now()
         try:
             cursor = self._db.execute(
-                "INSERT INTO record (kind, parent, key, body, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (kind, parent, key, json.dumps(body), now, now),
+                "INSERT INTO record (id, kind, parent, key, body, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (identity, kind, parent, key, json.dumps(body), now, now),
             )
         except sqlite3.IntegrityError as error:
             raise DuplicateError(f"{kind} {key!r}") from error
@@ -138,10 +138,10 @@ class Store:
             raise DuplicateError(f"{record.kind} {key!r}") from error
         return Record(record.id, record.kind, record.parent, key, body, record.created_at, now)
 
-    def put(self, kind: str, parent: int, key: str, body: Json) -> Record:
+    def put(self, kind: str, parent: int, key: str, body: Json, *, identity: int | None = None) -> Record:
         """Insert, or merge into what is there."""
         found = self.find(kind, parent, key)
-        return self.update(found, body) if found else self.insert(kind, parent, key, body)
+        return self.update(found, body) if found else self.insert(kind, parent, key, body, identity=identity)
 
     def delete(self, record: Record) -> None:
         """Delete a record and everything below it."""
@@ -167,6 +167,18 @@ class Store:
         if key is None:
             return self._many("kind = ? ORDER BY id", kind)
         return self._many("kind = ? AND key = ? ORDER BY id", kind, key)
+
+    def holding(self, kind: str, field: str, value: str) -> list[Record]:
+        """All records of a kind whose body has that text in a field, oldest first."""
+        return self._many("kind = ? AND json_extract(body, '$.' || ?) = ? ORDER BY id", kind, field, value)
+
+    def keep_newest(self, kind: str, parent: int, count: int) -> None:
+        """Delete the records of a kind below a parent that are older than its `count` newest."""
+        self._db.execute(
+            "DELETE FROM record WHERE kind = ? AND parent = ? AND id <= (SELECT id FROM record WHERE kind = ? AND "
+            "parent = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (kind, parent, kind, parent, count),
+        )
 
     def git_put(self, repository: int, sha: str, type_number: int, data: bytes) -> None:
         """Keep a git object (its content without the header)."""

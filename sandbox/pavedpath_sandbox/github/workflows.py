@@ -65,7 +65,8 @@ def start_run(call: Call, owner: Record, wanted: Json) -> Record:
     """A new run with its jobs.
 
     `wanted` may have `jobs` (as for `add_jobs`), `workflow` (a name), `event`, `path`, `head_branch`, `ref` (full),
-    `head_sha`, `title`, `inputs`, `actor` (a login) and `open`: it does not end with its jobs, but when it is closed.
+    `head_sha`, `title`, `inputs`, `actor` (a login), `fork` (OWNER/NAME: whose code it is, if not the repository's
+    own) and `open`: it does not end with its jobs, but when it is closed.
     """
     path = wanted.get("path", ".github/workflows/ci.yml")
     workflow = workflow_of(call, owner, path, wanted.get("workflow", "CI"))
@@ -89,6 +90,7 @@ def start_run(call: Call, owner: Record, wanted: Json) -> Record:
         "triggering_actor": actor.id,
         "inputs": wanted.get("inputs") or {},
         "open": bool(wanted.get("open")),
+        "fork": wanted.get("fork"),
     }
     run = call.store.insert("run", owner.id, f"{path}#{body['run_number']}", body)
     _tell_run(call, run, "requested")
@@ -324,9 +326,9 @@ def connect_runner(call: Call, runner: Record) -> Record | None:
     """A runner comes online and takes the oldest job that it fits; returns that job."""
     runner = call.store.update(runner, {"status": "online"})
     offered = {label.lower() for label in runner["labels"]} | {"self-hosted"}
-    for job in call.store.everywhere("job"):
+    for job in call.store.holding("job", "status", "queued"):
         fits = all(label.lower() in offered for label in job["labels"])
-        if job["status"] == "queued" and fits and _reaches(call, runner, job):
+        if fits and _reaches(call, runner, job):
             return start_job(call, job, runner)
     return None
 

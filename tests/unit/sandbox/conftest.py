@@ -1,5 +1,7 @@
 """An AWS server in this process, and clients for it."""
 
+import json
+import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,12 +36,23 @@ class Aws:
             config=Config(retries={"max_attempts": 1}),
         )
 
+    def get(self, path: str) -> bytes:
+        """GET one of the sandbox's own endpoints; raises `urllib.error.HTTPError`."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            return answer.read()
+
+    def control(self, path: str, **body: Any) -> Any:
+        """POST to one of the sandbox's own endpoints; raises `urllib.error.HTTPError`."""
+        address = f"http://127.0.0.1:{self.port}{path}"
+        with urllib.request.urlopen(urllib.request.Request(address, json.dumps(body).encode()), timeout=10) as answer:
+            return json.load(answer)
+
 
 @contextmanager
-def serve(journal: Path | None, replay: bool = True) -> Generator[Aws]:
+def serve(journal: Path | None, replay: bool = True, functions: str = "") -> Generator[Aws]:
     """A server with moto's memory as after a start of its process: empty but for what the journal brings back."""
     cast("Any", BackendDict).reset()
-    application = build(journal)
+    application = build(journal, functions)
     server = listen(application)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -12,7 +12,7 @@ from pavedpath_sandbox.github import gates
 from pavedpath_sandbox.github.access import is_owner
 from pavedpath_sandbox.github.call import Call, call_of
 from pavedpath_sandbox.github.checks import check_view
-from pavedpath_sandbox.github.deliveries import Deliverer, enqueue
+from pavedpath_sandbox.github.deliveries import Deliverer, enqueue, set_faults
 from pavedpath_sandbox.github.errors import DOCUMENTATION, GitHubError, forbidden, not_found
 from pavedpath_sandbox.github.gitdata import Git
 from pavedpath_sandbox.github.handlers.apps import register
@@ -141,7 +141,9 @@ def _advance(call: Call) -> Json:
 
 def _connect(call: Call) -> Json:
     job = connect_runner(call, call.need(call.store.by_id("runner", call.number("id"))))
-    return {"job": job_view(call, job) if job else None}
+    if job is None:
+        return {"job": None, "fork": None}
+    return {"job": job_view(call, job), "fork": call.need(call.store.by_id("run", job.parent)).get("fork")}
 
 
 def _secret(call: Call) -> Json:
@@ -160,6 +162,10 @@ def _app(call: Call) -> Json:
     name, key = str(_field(call, "name")), str(_field(call, "public_key"))
     app, installation = register(call.store, organization_of(call), name, key, _field(call, "permissions"))
     return {"app_id": app.id, "installation_id": installation.id}
+
+
+def _faults(call: Call) -> Json:
+    return set_faults(call.store, call.body)
 
 
 def require_owner(store: Store, settings: Settings, user: Record | None) -> Record:
@@ -220,4 +226,5 @@ def routes(store: Store, settings: Settings, limits: Limits, deliverer: Delivere
         route("environments/gate", _gate),
         route("secrets/decrypt", _secret),
         route("apps", _app),
+        route("hooks/faults", _faults),
     ]

@@ -12,16 +12,26 @@ HOUR = 3600
 
 
 def register(
-    store: Store, organization: Record, name: str, public_key: str, permissions: Json
+    store: Store, organization: Record, name: str, public_key: str, permissions: Json, first: int | None = None
 ) -> tuple[Record, Record]:
-    """Make an app and install it in the organisation, for all repositories; returns app and installation."""
+    """Make an app and install it in the organisation, for all repositories; returns app and installation.
+
+    With `first` the app gets that id, and its installation the next.
+    """
     login = f"{name}[bot]"
     bot = store.find("user", ROOT, login) or store.insert("user", ROOT, login, {"login": login, "name": login})
     app = store.put(
-        "app", ROOT, name, {"name": name, "public_key": public_key, "permissions": permissions, "user": bot.id}
+        "app",
+        ROOT,
+        name,
+        {"name": name, "public_key": public_key, "permissions": permissions, "user": bot.id},
+        identity=first,
     )
     store.put("user", ROOT, login, {"app": app.id})
-    return app, store.put("installation", app.id, str(organization.id), {"organization": organization.id})
+    body: Json = {"organization": organization.id}
+    return app, store.put(
+        "installation", app.id, str(organization.id), body, identity=None if first is None else first + 1
+    )
 
 
 def _app(call: Call) -> Record:

@@ -4,7 +4,7 @@ import json
 from uuid import uuid4
 
 from pavedpath_sandbox.github.call import Call, Event, Reply, created, no_content, ok, page
-from pavedpath_sandbox.github.deliveries import add, redeliver
+from pavedpath_sandbox.github.deliveries import add, payload_of, redeliver
 from pavedpath_sandbox.github.errors import GitHubError, not_found, unprocessable
 from pavedpath_sandbox.github.gitdata import Git
 from pavedpath_sandbox.github.handlers.scopes import Scope
@@ -197,7 +197,8 @@ def _item(delivery: Record) -> Json:
 def list_deliveries(call: Call, scope: Scope) -> Reply:
     """Deliveries, newest first, by cursor: `Link` names the next page's."""
     hook = named(call, scope)
-    items = sorted(call.store.children("delivery", hook.id), key=lambda one: one.id, reverse=True)
+    # One that is still on its way is not in the list yet: it has not failed.
+    items = [one for one in reversed(call.store.children("delivery", hook.id)) if "status" in one.body]
     if call.query.get("status") in {"success", "failure"}:
         wanted = call.query["status"] == "success"
         items = [one for one in items if (200 <= one.get("status_code", 0) < 300) == wanted]
@@ -222,7 +223,7 @@ def get_delivery(call: Call, scope: Scope) -> Reply:
     """A delivery with what was sent and answered."""
     hook = named(call, scope)
     record = _delivery(call, hook)
-    request = {"headers": record.get("request_headers"), "payload": json.loads(record["payload"])}
+    request = {"headers": record.get("request_headers"), "payload": json.loads(payload_of(call.store, record))}
     response = {"headers": record.get("response_headers"), "payload": record.get("response_payload")}
     return ok(_item(record) | {"url": hook["config"]["url"], "request": request, "response": response})
 

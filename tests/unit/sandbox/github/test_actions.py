@@ -168,3 +168,16 @@ def test_the_oidc_subject(github: Any, clock: Any) -> None:
     github.put("/orgs/acme/actions/oidc/customization/sub", {"use_immutable_subject": True}, status=201)
     assert github.get(old)["use_immutable_subject"] is True
     github.put(new, subject | {"include_claim_keys": ["a b"]}, status=422)
+
+
+def test_a_run_of_a_fork_shows_whose_code_it_is(github: Any) -> None:
+    github.repository()
+    body = {"repository": "app", "jobs": JOBS, "event": "pull_request", "fork": "mallory/app"}
+    run = github.post("/_sandbox/runs", body, status=200)
+    shown = github.get(f"/repos/acme/app/actions/runs/{run['id']}")
+    assert (shown["repository"]["full_name"], shown["head_repository"]["full_name"]) == ("acme/app", "mallory/app")
+    assert shown["head_repository"]["id"] != shown["repository"]["id"]
+    assert (shown["head_repository"]["fork"], shown["head_repository"]["owner"]["login"]) == (True, "mallory")
+    own, _ = enqueue(github)
+    assert github.get(own)["head_repository"] == github.get(own)["repository"]
+    assert github.get("/repos/acme/app/actions/runs?status=queued")["total_count"] == 2

@@ -22,6 +22,7 @@ class Receiver(ThreadingHTTPServer):
         self.received: list[tuple[dict[str, str], bytes]] = []
         self.status = 200
         self.delay = 0.0
+        self.meeting: threading.Barrier | None = None
         self.url = f"http://127.0.0.1:{self.server_port}/hook"
 
 
@@ -31,6 +32,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         receiver.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
         time.sleep(receiver.delay)
+        if receiver.meeting:
+            receiver.meeting.wait(timeout=8)  # raises, and nothing is answered, if the others do not come meanwhile
         self.send_response(receiver.status)
         self.end_headers()
         self.wfile.write(b"thanks")
@@ -169,3 +172,58 @@ def test_old_deliveries_are_forgotten(github: Any, receiver: Receiver, monkeypat
         github.post(f"{url}/pings", status=204)
         github.deliveries()
     assert len(github.get(f"{url}/deliveries")) == 3
+
+
+def test_deliveries_are_under_way_together_if_that_is_asked(github: Any, receiver: Receiver) -> None:
+    path = github.repository()
+    url = hook(github, receiver, path, "workflow_job")
+    github.post("/_sandbox/hooks/faults", {"at_once": 3}, status=200)
+    receiver.meeting = threading.Barrier(3)
+    jobs = [{"name": str(number), "labels": ["self-hosted"]} for number in range(3)]
+    github.post("/_sandbox/runs", {"repository": path.rpartition("/")[2], "jobs": jobs}, status=200)
+    github.deliveries()
+    found = [one["status_code"] for one in github.get(f"{url}/deliveries") if one["event"] == "workflow_job"]
+    assert found == [200, 200, 200]
+
+
+def test_first_attempts_are_lost_doubled_and_late_as_was_asked(github: Any, receiver: Receiver) -> None:
+    path = github.repository()
+    url = hook(github, receiver, path, "push")
+    faults = {"lose_every": 2, "duplicate_every": 3, "delay_every": 5, "delay_seconds": 0.3}
+    assert github.post("/_sandbox/hooks/faults", faults, status=200)["lose_every"] == 2
+    receiver.received.clear()
+    for number in range(1, 6):
+        github.write(path, str(number), "x")
+    github.deliveries()
+    found = list(reversed(github.get(f"{url}/deliveries")))[1:]  # the first is the hook's ping
+    assert [one["status_code"] for one in found] == [200, 0, 200, 0, 200]
+    first, _, third, _, fifth = (one["guid"] for one in found)
+    assert [headers["x-github-delivery"] for headers, _ in receiver.received] == [first, third, third, fifth]
+    lost = github.get(f"{url}/deliveries?status=failure")
+    assert len(lost) == 2
+    github.post(f"{url}/deliveries/{lost[0]['id']}/attempts", status=202)
+    github.deliveries()
+    assert receiver.received[-1][0]["x-github-delivery"] == lost[0]["guid"]
+    told = github.post("/_sandbox/hooks/faults", {"lose_every": 0}, status=200)
+    assert {name: told[name] for name in ("lost", "duplicated", "delayed", "redelivered", "lose_every")} == {
+        "lost": 2,
+        "duplicated": 1,
+        "delayed": 1,
+        "redelivered": 1,
+        "lose_every": 0,
+    }
+    answer = github.post("/_sandbox/hooks/faults", {"lose": 1, "lose_every": -1}, status=422)
+    assert "lose, lose_every: there are lose_every, duplicate_every" in answer["message"]
+
+
+def test_a_late_delivery_does_not_hold_up_those_after_it(github: Any, receiver: Receiver) -> None:
+    path = github.repository()
+    hook(github, receiver, path, "push")
+    github.post("/_sandbox/hooks/faults", {"delay_every": 2, "delay_seconds": 0.5}, status=200)
+    receiver.received.clear()
+    for name in ("a", "b", "c"):
+        github.write(path, name, "x")
+    github.deliveries()
+    written = [json.loads(body)["after"] for _, body in receiver.received]
+    pushed = [one["sha"] for one in reversed(github.get(f"{path}/commits"))][-3:]
+    assert written == [pushed[0], pushed[2], pushed[1]]

@@ -1,0 +1,1 @@
+"""A host for the sandbox's Lambda functions: their own code, in processes of this machine's Python."""
