@@ -202,7 +202,14 @@ def env(
 
 
 @app.command(name="app-key")
-def app_key(directory: Directory = None) -> None:
+def app_key(
+    directory: Directory = None,
+    into: Annotated[
+        str | None,
+        typer.Option(help="Instead of printing it, fill the empty secrets of Secrets Manager whose names begin so."),
+    ] = None,
+    environment: EnvironmentOption = environments.DEFAULT,
+) -> None:
     """Print the private key of the GitHub App pavedpath-runners, PEM; app id 800000001, installation id 800000002."""
     from .layout import Layout
 
@@ -210,7 +217,16 @@ def app_key(directory: Directory = None) -> None:
     if not path.is_file():
         _say(f"error: there is no {path}: `pavedpath-sandbox up github` makes it")
         raise typer.Exit(1)
-    sys.stdout.write(path.read_text(encoding="utf-8"))
+    key = path.read_text(encoding="utf-8")
+    if into is None:
+        sys.stdout.write(key)
+        return
+    from .account import clients, fill_empty_secrets
+
+    with _reported():
+        (secrets_manager,) = clients(_open(directory).environment(environment), "secretsmanager")
+        for name in fill_empty_secrets(secrets_manager, into, key):
+            typer.echo(f"the App's key is in {name}")
 
 
 @app.command()

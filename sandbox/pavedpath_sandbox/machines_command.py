@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 import httpx
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
 
+from .account import clients
 from .machines import Json, Options, Player, Seen
 from .sandbox import Sandbox, SandboxError
 
@@ -28,19 +27,7 @@ class SandboxCloud:
     def __init__(self, variables: dict[str, str], tag: str, fleet_tag: str) -> None:
         """`variables` are those of an environment of the sandbox."""
         self._tag, self._fleet_tag = tag, fleet_tag
-        session: Any = Session()
-
-        def client(service: str) -> Any:
-            return session.create_client(
-                service,
-                region_name=variables["AWS_REGION"],
-                endpoint_url=variables["AWS_ENDPOINT_URL"],
-                aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-                config=Config(proxies={}, retries={"max_attempts": 1}),
-            )
-
-        self._ec2, self._ssm, self._events = client("ec2"), client("ssm"), client("events")
+        self._ec2, self._ssm, self._events = clients(variables, "ec2", "ssm", "events")
 
     def running(self) -> list[Seen]:
         """The running machines with the tag."""
