@@ -1,0 +1,335 @@
+"""The models of SQS, SSM, EC2 and GitHub: what is documented of them, and what complaints are about."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from pavedpath_runners.configuration import Market
+from pavedpath_runners.simulator.ec2 import EC2, Drought
+from pavedpath_runners.simulator.engine import Engine
+from pavedpath_runners.simulator.github import Ears, GitHub, Habits, WorkflowJob
+from pavedpath_runners.simulator.policy import Hook, Message
+from pavedpath_runners.simulator.scenario import ZONES
+from pavedpath_runners.simulator.sqs import SQS
+from pavedpath_runners.simulator.ssm import SSM
+
+
+def pass_time(engine: Engine, seconds: float) -> None:
+    until = engine.time + seconds
+    engine.at(until, lambda: None)
+    while engine.time < until:
+        engine.step()
+
+
+# SQS
+
+
+def fifo(receives: int = 3) -> tuple[Engine, SQS]:
+    engine = Engine(1, 0.0)
+    return engine, SQS(engine, fifo=True, visibility=30.0, receives=receives)
+
+
+def send(queue: SQS, body: str, group: str = "a", key: str = "") -> None:
+    queue.send_message(QueueUrl="", MessageBody=body, MessageGroupId=group, MessageDeduplicationId=key or body)
+
+
+def bodies(messages: Any) -> list[str]:
+    return [each.body for each in messages]
+
+
+def test_a_group_is_in_order_and_one_at_a_time() -> None:
+    _, queue = fifo()
+    for body, group in (("1", "a"), ("2", "a"), ("3", "b")):
+        send(queue, body, group)
+    first = queue.receive(10)
+    assert bodies(first) == ["1", "3"]
+    assert queue.receive(10) == []
+    queue.delete(first[0])
+    assert bodies(queue.receive(10)) == ["2"]
+
+
+def test_the_same_key_is_one_message_for_five_minutes_even_when_it_is_done() -> None:
+    engine, queue = fifo()
+    send(queue, "1", key="k")
+    queue.delete(queue.receive(1)[0])
+    pass_time(engine, 299)
+    send(queue, "2", key="k")
+    assert queue.receive(1) == []
+    pass_time(engine, 2)
+    send(queue, "3", key="k")
+    assert bodies(queue.receive(1)) == ["3"]
+
+
+def test_what_is_not_deleted_comes_again_and_then_is_dead() -> None:
+    engine, queue = fifo(receives=2)
+    send(queue, "1")
+    assert queue.receive(1) == [Message("m-1", "1", 1)]
+    pass_time(engine, 31)
+    late = queue.receive(1)
+    assert late == [Message("m-1", "1", 2)]
+    queue.delete(Message("m-1", "1", 1))  # the handle of an earlier receive is worth nothing
+    send(queue, "2")
+    pass_time(engine, 31)
+    assert queue.dead == ["1"]
+    assert bodies(queue.receive(1)) == ["2"]
+
+
+def test_fifo_knows_no_delay_of_one_message() -> None:
+    _, queue = fifo()
+    with pytest.raises(ClientError, match="DelaySeconds"):
+        queue.send_message(QueueUrl="", MessageBody="1", MessageGroupId="a", MessageDeduplicationId="1", DelaySeconds=5)
+
+
+def test_a_standard_queue_delays_and_doubles() -> None:
+    engine = Engine(1, 0.0)
+    queue = SQS(engine, fifo=False, visibility=30.0, receives=0, delay=30.0, duplicates=1.0)
+    queue.send_message(QueueUrl="", MessageBody="1")
+    assert queue.receive(10) == []
+    pass_time(engine, 51)
+    assert bodies(queue.receive(10)) == ["1", "1"]
+
+
+# SSM
+
+
+def test_a_parameter_is_its_machines_alone_and_is_read_once() -> None:
+    ssm = SSM(Engine(1, 0.0))
+    ssm.put_parameter(Name="/x/i-1", Value="v", Tags=[{"Key": "pavedpath:instance", "Value": "arn:i-1"}])
+    with pytest.raises(ClientError, match="ParameterAlreadyExists"):
+        ssm.put_parameter(Name="/x/i-1", Value="v")
+    with pytest.raises(ClientError, match="ValidationException"):
+        ssm.put_parameter(Name="/x/i-1", Value="v", Overwrite=True, Tags=[{"Key": "a", "Value": "b"}])
+    assert ssm.claim("i-1", "arn:i-2") is None
+    assert ssm.claim("i-1", "arn:i-1") == "v"
+    assert ssm.claim("i-1", "arn:i-1") is None
+    with pytest.raises(ClientError, match="ParameterNotFound"):
+        ssm.delete_parameter(Name="/x/i-1")
+
+
+# EC2
+
+
+def order(token: str, market: str = "spot", subnets: tuple[str, ...] = ("subnet-a", "subnet-b")) -> dict[str, Any]:
+    return {
+        "Type": "instant",
+        "ClientToken": token,
+        "LaunchTemplateConfigs": [{"Overrides": [{"InstanceType": "m7g.large", "SubnetId": each} for each in subnets]}],
+        "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": market},
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "fleet", "Value": "x"}]}],
+    }
+
+
+def shown(ec2: EC2, **request: Any) -> list[tuple[str, str]]:
+    found = [each for held in ec2.describe_instances(**request)["Reservations"] for each in held["Instances"]]
+    return [(each["InstanceId"], each["State"]["Name"]) for each in found]
+
+
+def test_a_client_token_is_one_machine() -> None:
+    ec2 = EC2(Engine(1, 0.0), ZONES, (), lag=0.0)
+    first = ec2.create_fleet(**order("t"))
+    assert ec2.create_fleet(**order("t")) == first
+    assert len(ec2.machines) == 1
+    with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
+        ec2.create_fleet(**order("t", subnets=("subnet-a",)))
+
+
+def test_a_drought_leaves_other_zones_and_markets() -> None:
+    engine = Engine(1, 0.0)
+    ec2 = EC2(engine, ZONES, [Drought(0, 60, "m7g.large", "us-east-1a", Market.SPOT)], lag=0.0)
+    dry = ec2.create_fleet(**order("1", subnets=("subnet-a",)))
+    assert dry["Instances"] == []
+    assert dry["Errors"]
+    for number in range(5):
+        made = ec2.create_fleet(**order(f"b{number}"))["Instances"][0]
+        assert made["LaunchTemplateAndOverrides"]["Overrides"]["AvailabilityZone"] == "us-east-1b"
+    assert ec2.create_fleet(**order("2", "on-demand", ("subnet-a",)))["Instances"]
+    engine.time = 61.0
+    assert ec2.create_fleet(**order("3", subnets=("subnet-a",)))["Instances"]
+
+
+def test_reads_lag_and_come_in_pages_and_forget() -> None:
+    engine = Engine(2, 0.0)
+    ec2 = EC2(engine, ZONES, (), lag=10.0, page=2)
+    for number in range(3):
+        ec2.create_fleet(**order(str(number)))
+    assert len(shown(ec2)) < 3
+    pass_time(engine, 10)
+    filters = [{"Name": "tag:fleet", "Values": ["x"]}]
+    page = ec2.describe_instances(Filters=filters)
+    assert len(page["Reservations"]) == 2
+    assert len(ec2.describe_instances(Filters=filters, NextToken=page["NextToken"])["Reservations"]) == 1
+    assert shown(ec2, Filters=[{"Name": "tag:fleet", "Values": ["y"]}]) == []
+    first = shown(ec2)[0][0]
+    ec2.terminate_instances(InstanceIds=[first])
+    pass_time(engine, 10)
+    assert shown(ec2, InstanceIds=[first]) == [(first, "terminated")]
+    pass_time(engine, 3600)
+    with pytest.raises(ClientError, match="NotFound"):
+        ec2.describe_instances(InstanceIds=[first])
+
+
+def test_one_unknown_machine_refuses_them_all() -> None:
+    ec2 = EC2(Engine(1, 0.0), ZONES, (), lag=0.0)
+    ec2.create_fleet(**order("t"))
+    (machine,) = ec2.machines
+    with pytest.raises(ClientError, match="NotFound"):
+        ec2.terminate_instances(InstanceIds=[machine, "i-unknown"])
+    assert ec2.machines[machine].live
+
+
+def test_what_can_be_stopped_and_started() -> None:
+    engine = Engine(1, 0.0)
+    ec2 = EC2(engine, ZONES, (), lag=0.0)
+    for token, market in (("1", "spot"), ("2", "on-demand")):
+        ec2.create_fleet(**order(token, market))
+    spot, other = ec2.machines.values()
+    with pytest.raises(ClientError, match="IncorrectInstanceState"):
+        ec2.stop_instances(InstanceIds=[other.id])
+    for machine in (spot, other):
+        ec2.change(machine, "running")
+    with pytest.raises(ClientError, match="UnsupportedOperation"):
+        ec2.stop_instances(InstanceIds=[spot.id])
+    ec2.stop_instances(InstanceIds=[other.id])
+    assert other.state == "stopping"
+    pass_time(engine, 60)
+    spent = other.ran(engine.time)
+    pass_time(engine, 60)
+    assert other.state == "stopped"
+    assert other.ran(engine.time) == spent
+    ec2.start_instances(InstanceIds=[other.id])
+    assert other.state == "pending"
+
+
+# GitHub
+
+
+def _nothing(*_: object) -> None:
+    """Nobody listens."""
+
+
+class Stage:
+    """GitHub alone, and all that it tells."""
+
+    def __init__(self, habits: Habits | None = None, status: int = 200) -> None:
+        self.engine = Engine(1, 1_790_000_000.0)
+        self.github = GitHub(self.engine, "acme", b"secret", habits or Habits(shuffle=0.0))
+        self.hooks: list[str] = []
+        self.status = status
+        self.github.on = Ears(_nothing, _nothing, _nothing, _nothing)
+        self.github.send = self._sent
+
+    def _sent(self, hook: Hook, done: Any) -> None:
+        self.hooks.append(json.loads(hook.body)["action"])
+        done(self.status)
+
+    def queue(self, identity: int, labels: tuple[str, ...] = ("linux",), run: int = 1) -> WorkflowJob:
+        job = WorkflowJob(identity, "acme/app", run, labels, 60.0)
+        self.github.queue(job)
+        return job
+
+    def register(self, name: str, status: int = 201) -> Any:
+        body = {"name": name, "labels": ["Linux", "arm64"]}
+        answer = self.github.request("POST", "/orgs/acme/actions/runners/generate-jitconfig", body)
+        assert answer.status == status, answer
+        return answer.json
+
+    def runners(self) -> list[Any]:
+        return self.github.request("GET", "/orgs/acme/actions/runners?per_page=100").json["runners"]
+
+
+def test_any_runner_that_fits_gets_any_job_that_fits() -> None:
+    stage = Stage()
+    other, job = stage.queue(1, ("windows",)), stage.queue(2)
+    made = stage.register("for-another")
+    stage.register("for-another", status=409)
+    runner = stage.github.connect(made["encoded_jit_config"])
+    assert runner
+    assert stage.github.connect(made["encoded_jit_config"]) is None  # a configuration is good once
+    pass_time(stage.engine, 10)
+    assert (job.status, job.runner, other.status) == ("in_progress", "for-another", "queued")
+    assert stage.github.request("DELETE", f"/orgs/acme/actions/runners/{runner.id}").status == 422
+    stage.github.end(job, "success")
+    assert stage.runners() == []
+    pass_time(stage.engine, 10)
+    assert sorted(stage.hooks) == ["completed", "in_progress", "queued", "queued"]
+
+
+def test_a_busy_flag_that_is_stale_lets_a_busy_runner_be_removed() -> None:
+    stage = Stage(Habits(stale=1.0))
+    stage.queue(1)
+    runner = stage.github.connect(stage.register("x")["encoded_jit_config"])
+    assert runner
+    pass_time(stage.engine, 10)
+    assert runner.job is not None
+    assert [each["busy"] for each in stage.runners()] == [False]
+    looks: list[bool] = []
+    for _ in range(240):
+        pass_time(stage.engine, 5)
+        looks.append(stage.runners()[0]["busy"])
+    assert True in looks
+    assert False in looks[looks.index(True) :]  # idle again in the listing, in the middle of the job
+    stage = Stage(Habits(stale=1.0))
+    stage.queue(1)
+    runner = stage.github.connect(stage.register("x")["encoded_jit_config"])
+    assert runner
+    pass_time(stage.engine, 10)
+    assert stage.github.request("DELETE", f"/orgs/acme/actions/runners/{runner.id}").status == 204
+
+
+def test_deliveries_that_failed_are_listed_and_sent_again_and_some_were_never_made() -> None:
+    stage = Stage(Habits(lost=1.0))
+    stage.queue(1)
+    pass_time(stage.engine, 10)
+    assert stage.hooks == []
+    (held,) = stage.github.request("GET", "/orgs/acme/hooks/7/deliveries?per_page=100").json
+    assert (held["status_code"], held["action"], held["redelivery"]) == (0, "queued", False)
+    stage.github.faulty = False
+    stage.github.request("POST", f"/orgs/acme/hooks/7/deliveries/{held['id']}/attempts")
+    pass_time(stage.engine, 10)
+    assert stage.hooks == ["queued"]
+    again, first = stage.github.request("GET", "/orgs/acme/hooks/7/deliveries").json
+    assert (again["guid"], again["redelivery"], again["status_code"]) == (first["guid"], True, 200)
+    never = Stage(Habits(unrecorded=1.0))
+    never.queue(1)
+    pass_time(never.engine, 10)
+    assert never.github.request("GET", "/orgs/acme/hooks/7/deliveries").json == []
+
+
+def test_rate_limits() -> None:
+    stage = Stage(Habits(requests=2, registrations=1))
+    assert stage.runners() == []
+    stage.register("a")
+    answer = stage.github.request("GET", "/orgs/acme/actions/runners")
+    assert (answer.status, answer.headers["x-ratelimit-remaining"]) == (403, "0")
+    pass_time(stage.engine, 3601)
+    stage.register("b")
+    body: dict[str, Any] = {"name": "c", "labels": []}
+    answer = stage.github.request("POST", "/orgs/acme/actions/runners/generate-jitconfig", body)
+    assert (answer.status, answer.headers["retry-after"]) == (403, "60")
+
+
+def test_a_job_is_run_again_only_when_its_run_has_ended() -> None:
+    stage = Stage()
+    job, sibling = stage.queue(1), stage.queue(2)
+    stage.github.reserve(100)
+    stage.github.end(job, "failure")
+    assert stage.github.request("POST", "/repos/acme/app/actions/jobs/1/rerun").status == 403
+    stage.github.cancel(sibling)
+    assert stage.github.request("POST", "/repos/acme/app/actions/jobs/1/rerun").status == 201
+    pass_time(stage.engine, 5)
+    assert stage.github.jobs[101].rerun_of == 1
+    runs = stage.github.request("GET", "/repos/acme/app/actions/runs?status=in_progress").json
+    assert runs["total_count"] == 1
+
+
+def test_a_job_that_waits_for_too_long_is_cancelled() -> None:
+    stage = Stage(Habits(patience=86400.0))
+    job = stage.queue(1)
+    pass_time(stage.engine, 86401)
+    assert (job.conclusion, job.cancelled_by) == ("cancelled", "GitHub's time limit")
+
+
+def test_what_the_model_does_not_know_is_an_error() -> None:
+    with pytest.raises(LookupError, match="no GET /zen"):
+        Stage().github.request("GET", "/zen")
