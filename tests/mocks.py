@@ -1,10 +1,12 @@
 """Run components without an engine and see the graph that they register."""
 
 import asyncio
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pulumi
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime.settings import SETTINGS, set_root_resource
 from pulumi.runtime.stack import run_in_stack
@@ -75,6 +77,10 @@ class _Resources(mocks.Mocks):
             state["slug"] = str(state["name"]).lower()
         if args.typ == "aws:ecr/repository:Repository":
             state["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{state['name']}"
+        if args.typ == "aws:sqs/queue:Queue":
+            state["url"] = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{state['name']}"
+        if args.typ == "aws:lambda/functionUrl:FunctionUrl":
+            state["functionUrl"] = f"https://{args.name}.lambda-url.{REGION}.on.aws/"
         if args.typ == "aws:kms/key:Key":
             state["keyId"] = f"{args.name}-key"
         if args.typ == "aws:kms/alias:Alias":
@@ -147,7 +153,12 @@ def _plain(value: Any) -> Any:
     if rpc.is_rpc_secret(value):
         return SECRET
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in sorted(cast(Mapping[Any, Any], value).items())}
+        plain = {str(key): _plain(item) for key, item in sorted(cast(Mapping[Any, Any], value).items())}
+        if isinstance(script := plain.get("userData"), str) and script != SECRET:
+            plain["userData"] = base64.b64decode(script).decode()
+        return plain
+    if isinstance(value, pulumi.AssetArchive):
+        return sorted(value.assets)  # where the files lie is this machine's own business
     if isinstance(value, list):
         return [_plain(item) for item in cast(list[Any], value)]
     return value

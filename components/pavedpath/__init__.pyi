@@ -16,6 +16,8 @@ from .repository import Repository, RepositoryArgs
 from .repository_access import AllowedActions, Permission
 from .repository_environment import RepositoryEnvironment, RepositoryEnvironmentArgs
 from .rulesets import ActorKind, BypassMode, BypassRole, MergeMethod
+from .runner_fleet import RunnerFleet
+from .runner_fleet_arguments import GithubAppArgs, RunnerFleetArgs, RunnerPoolArgs, RunnerReleaseArgs, WarmPoolArgs
 from .runner_group import RunnerGroup, RunnerGroupArgs
 from .secret import RotatingSecret, RotatingSecretArgs
 from .sops import SopsFile, SopsFileError, SopsKey, SopsKeyArgs, creation_rules
@@ -51,6 +53,7 @@ __all__ = [
     "ExternalSecretsArgs",
     "Feature",
     "GhcrPackage",
+    "GithubAppArgs",
     "GithubOidcProvider",
     "GithubOidcProviderArgs",
     "HelmApplication",
@@ -72,8 +75,12 @@ __all__ = [
     "RepositoryEnvironmentArgs",
     "RotatingSecret",
     "RotatingSecretArgs",
+    "RunnerFleet",
+    "RunnerFleetArgs",
     "RunnerGroup",
     "RunnerGroupArgs",
+    "RunnerPoolArgs",
+    "RunnerReleaseArgs",
     "SopsFile",
     "SopsFileError",
     "SopsKey",
@@ -90,6 +97,7 @@ __all__ = [
     "Visibility",
     "Vpc",
     "VpcArgs",
+    "WarmPoolArgs",
     "check_values_directory",
     "creation_rules",
     "image_tags",

@@ -75,10 +75,10 @@ class RunnerGroup(Component):
             opts=self.child(),
         )
         self.group_name = group.name
-        self.group_id = group.id.apply(_number)
+        self.group_id = group.id.apply(numeric_id)
         self.register_outputs({"group_name": self.group_name, "group_id": self.group_id})
 
 
-def _number(identifier: str) -> int:
-    """Read a provider's id, which is the number itself; under mocks it is a name, which is no group."""
+def numeric_id(identifier: str) -> int:
+    """Read a provider's id, which is the number itself; under mocks it is a name, which is none."""
     return int(identifier) if identifier.isdigit() else 0

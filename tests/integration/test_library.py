@@ -21,23 +21,41 @@ LIBRARY = ROOT / "components"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
-    subprocess.run(command, cwd=LIBRARY, check=True, capture_output=True, timeout=120)
-    (built,) = directory.glob("*.whl")
-    return built
+    return built(LIBRARY, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
-def consumer(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that was empty before the wheel, and holds only what the wheel says it needs."""
+def runners_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(ROOT / "runners", tmp_path_factory.mktemp("runners"))
+
+
+def built(member: Path, directory: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(command, cwd=member, check=True, capture_output=True, timeout=120)
+    (wheel,) = directory.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def consumer(wheel: Path, runners_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that was empty before the wheels, and holds only what they say they need."""
     uv = shutil.which("uv") or str(ROOT / ".toolchain/uv/bin/uv")
     directory = tmp_path_factory.mktemp("consumer") / "venv"
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(directory)], check=True, timeout=60)
     python = ["--python", str(directory / "bin/python")]
     locked = ["--constraint", str(ROOT / "requirements.lock")]
-    subprocess.run([uv, "pip", "install", "-q", *python, *locked, str(wheel)], check=True, timeout=300)
+    subprocess.run(
+        [uv, "pip", "install", "-q", *python, *locked, str(wheel), str(runners_wheel)], check=True, timeout=300
+    )
     return directory
+
+
+def test_the_functions_code_comes_with_the_library(runners_wheel: Path, consumer: Path) -> None:
+    """A fleet's functions are packed from what is installed, and the machines' script with them."""
+    names = set(zipfile.ZipFile(runners_wheel).namelist())
+    assert {"pavedpath_runners/machine/machine.sh", "pavedpath_runners/functions/launch.py"} <= names
+    script = "from pavedpath.runner_fleet_functions import *; import pavedpath_runners.machine"
+    subprocess.run([consumer / "bin/python", "-c", script], check=True, timeout=60)
 
 
 def readme_program() -> str:

@@ -1,0 +1,427 @@
+"""The arguments of a runner fleet: what they are, what is wrong with them, and what of them the functions are told."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import NotRequired, TypedDict
+
+import pulumi
+from pavedpath_runners import Architecture, RunnerLabels
+from pavedpath_runners.configuration import Fleet, LabelMatch, Level, Pool, WarmPool
+from pavedpath_runners.machine import RUNNER, RunnerRelease
+
+from .errors import Problem
+from .names import ORGANIZATION, REPOSITORY, NameRule
+from .plans import Feature, Plan, Visibility, Wanted, unavailable
+from .runner_fleet_machine import IMAGE_PARAMETERS, INSTANCE_TYPES
+
+_ENVIRONMENT = NameRule(
+    # The longest name that it becomes part of is a function's, pavedpath-…-fleet-interruption: 64 characters.
+    r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,28}[A-Za-z0-9])?",
+    "it becomes part of names in AWS, of a label and of runners' names",
+    "use up to 30 letters, digits, _ and -, not _ or - at an end",
+)
+_POOL = NameRule(
+    # GitHub takes 64 characters as a runner's name, which is made of the environment, the pool and a number.
+    r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?",
+    "it becomes part of names in AWS and of runners' names",
+    "use up to 20 of a-z, 0-9 and -, not - at an end",
+)
+_INSTANCE_TYPE = NameRule(
+    r"[a-z][a-z0-9-]*\.[a-z0-9-]+",  # AWS, API reference of EC2 CreateFleet, InstanceType
+    "it is no instance type",
+    "write it like m7g.large",
+)
+_PARAMETER = NameRule(
+    r"/[A-Za-z0-9_./-]{1,1010}",  # AWS, API reference of SSM PutParameter, Name
+    "it is no full name of a parameter",
+    "give it with its path, for example /images/runner/arm64",
+)
+LAYER_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+")
+_PREFIX_LIST = re.compile(r"pl-[0-9a-f]{8,17}")
+_SECRET_LENGTH = 20
+MOST_POOLS = 20
+"""Pools that a fleet takes: the policy of the functions that launch names the template of each."""
+
+
+class WarmPoolArgs(TypedDict):
+    """Machines that stand ready before a job asks, while the schedule holds. Times are UTC."""
+
+    hot: NotRequired[int]
+    """Runners that are registered and idle. Default: 0."""
+    stopped: NotRequired[int]
+    """Machines that have booted once and were stopped: they cost their disk alone and are bought on demand.
+    Default: 0."""
+    days: NotRequired[Sequence[int]]
+    """Days of the week, Monday is 0. Default: Monday to Friday."""
+    from_hour: NotRequired[int]
+    """Hour from which on. Default: 6."""
+    to_hour: NotRequired[int]
+    """Hour up to which; one that is not later than from_hour is on the next day. Default: 20."""
+
+
+class RunnerPoolArgs(TypedDict):
+    """Machines of one kind, for the jobs whose labels fit."""
+
+    labels: NotRequired[Sequence[str]]
+    """All labels of its runners. Default: self-hosted, linux, the architecture, the environment."""
+    match: NotRequired[LabelMatch]
+    """Which jobs it takes: subset, those that name some of its labels and no other, or exact, those that name all.
+    Default: subset."""
+    architecture: NotRequired[Architecture]
+    """Processor of its machines. Default: arm64."""
+    instance_types: NotRequired[Sequence[str]]
+    """EC2 types that serve alike, the most wanted first; each is a spot market of its own. Default: five types with
+    two processors and 8 GB or more."""
+    maximum: NotRequired[int]
+    """Most machines at once; jobs beyond it wait. Default: 10."""
+    spot: NotRequired[bool]
+    """Whether spot is tried first. Default: true."""
+    on_demand: NotRequired[bool]
+    """Whether on-demand is taken where spot has nothing, or is taken away too often. Default: true."""
+    warm: NotRequired[WarmPoolArgs]
+    """Machines that stand ready. Default: none."""
+    boot_minutes: NotRequired[int]
+    """Minutes until a machine whose runner is not online is replaced. Default: 10."""
+    idle_minutes: NotRequired[int]
+    """Minutes until a runner without a job is removed. Default: 5."""
+    lifetime_minutes: NotRequired[int]
+    """Minutes that a machine may live, busy or not. Default: 720."""
+    disk_gb: NotRequired[int]
+    """Size of the encrypted disk. Default: 30."""
+    disk_device: NotRequired[str]
+    """Name of the image's root device. Default: /dev/xvda, which is Amazon Linux's."""
+    image_parameter: NotRequired[str]
+    """Name of the SSM parameter that holds the image's id; it is read at each launch. Default: the newest Amazon
+    Linux 2023 of the architecture."""
+    packages: NotRequired[Sequence[str]]
+    """Packages that dnf installs at the first boot where they are missing. Default: git and libicu."""
+    hourly_usd: NotRequired[Mapping[str, float]]
+    """Price of an hour by instance type, for the cost of a job. Default: none is reported."""
+
+
+class GithubAppArgs(TypedDict):
+    """The GitHub App that the fleet acts as; its private key is put into AWS by hand."""
+
+    app_id: int
+    """Number of the App."""
+    installation_id: int
+    """Number of its installation in the organisation."""
+
+
+class RunnerReleaseArgs(TypedDict):
+    """A release of actions/runner, pinned."""
+
+    version: str
+    """Without the v in front, for example 2.337.0."""
+    sha256: Mapping[str, str]
+    """SHA-256 of the archive for Linux by architecture (arm64, x64), from the release's page."""
+
+
+class RunnerFleetArgs(TypedDict):
+    """Arguments of `RunnerFleet`."""
+
+    environment: str
+    """Name of the environment; part of names, tags and labels."""
+    organization: str
+    """Login of the GitHub organisation."""
+    vpc_id: pulumi.Input[str]
+    """Id of the VPC that the machines live in."""
+    subnet_ids: pulumi.Input[Sequence[str]]
+    """Ids of private subnets, one or more a zone, from which GitHub can be reached."""
+    zones: NotRequired[Sequence[str]]
+    """Availability zone of each of these subnets, in their order; a zone with spot interruptions is then avoided.
+    Default: not known."""
+    repositories: Mapping[str, pulumi.Input[int]]
+    """The repositories whose jobs run here, no others: numeric id by name; see `Repository.repository_id`."""
+    pools: Mapping[str, RunnerPoolArgs]
+    """The pools by name."""
+    github_app: GithubAppArgs
+    """The GitHub App that the fleet acts as."""
+    webhook_secret: pulumi.Input[str]
+    """What GitHub signs its webhooks with, at least 20 characters of chance; a secret in the state."""
+    level: NotRequired[Level]
+    """Where runners are registered: organization, in a runner group, or repository, each with one repository, for the
+    plan that has no groups. Default: organization."""
+    plan: NotRequired[Plan]
+    """The organisation's plan, to refuse what it has not. Default: not checked."""
+    allow_forks: NotRequired[bool]
+    """Whether pull requests from forks may run here: their code is anybody's. Default: false."""
+    attempts: NotRequired[int]
+    """Machines that are launched for one job, one after another, until it is given up. Default: 10."""
+    rerun_interrupted: NotRequired[bool]
+    """Whether a job whose spot machine was taken away is run again, once. Default: true."""
+    egress_cidrs: NotRequired[Sequence[str]]
+    """Ranges that machines reach, on port 443 alone. Default: all of IPv4."""
+    egress_prefix_list_ids: NotRequired[Sequence[str]]
+    """Managed prefix lists that machines reach, on port 443 alone; with them the default of egress_cidrs is none.
+    Default: none."""
+    launch_concurrency: NotRequired[int]
+    """How many jobs are launched for at the same time, 2 to 1000. Default: 10."""
+    runner: NotRequired[RunnerReleaseArgs]
+    """The agent that machines install. Default: the library's pinned one."""
+    layer: NotRequired[str]
+    """Path of the layer's archive that `python -m pavedpath.runner_fleet_layer` writes, or the ARN of a layer with
+    cryptography for Python 3.13 on arm64. Default: none, which only serves where the runtime has it (a sandbox)."""
+    api_url: NotRequired[str]
+    """Address of GitHub's REST API. Default: github.com's."""
+    log_days: NotRequired[int]
+    """Days that CloudWatch keeps the functions' logs. Default: 30."""
+    alarm_topic_arn: NotRequired[pulumi.Input[str]]
+    """ARN of the topic that alarms are told to, for example `DeploymentAlerts.topic_arn`. Default: nobody is told."""
+    waiting_minutes: NotRequired[int]
+    """Minutes that the oldest waiting job may wait before it alarms. Default: 15."""
+    target_seconds: NotRequired[int]
+    """Seconds within which nineteen of twenty jobs shall have a runner; it alarms. Default: 180."""
+    kms_key_arn: NotRequired[pulumi.Input[str]]
+    """ARN of the KMS key of table and secrets. Default: AWS's own keys."""
+    tags: NotRequired[Mapping[str, str]]
+    """Tags of machines and their disks, which the stack's own do not reach. Default: none."""
+
+
+@dataclass(frozen=True)
+class PoolInput:
+    """`RunnerPoolArgs`, parsed."""
+
+    labels: Sequence[str] = ()
+    match: LabelMatch = LabelMatch.SUBSET
+    architecture: Architecture = Architecture.ARM64
+    instance_types: Sequence[str] = ()
+    maximum: int = 10
+    spot: bool = True
+    on_demand: bool = True
+    warm: WarmPool = field(default_factory=WarmPool)
+    boot_minutes: int = 10
+    idle_minutes: int = 5
+    lifetime_minutes: int = 720
+    disk_gb: int = 30
+    disk_device: str = "/dev/xvda"
+    image_parameter: str = ""
+    packages: Sequence[str] = ("git", "libicu")
+    hourly_usd: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def image(self) -> str:
+        """Name of the parameter with the image."""
+        return self.image_parameter or IMAGE_PARAMETERS[self.architecture]
+
+    def named(self, environment: str) -> tuple[str, ...]:
+        """Return the labels of its runners."""
+        return tuple(self.labels) or tuple(RunnerLabels(environment, self.architecture))
+
+    def problems(self, at: str) -> Iterator[Problem]:
+        """Yield every argument that cannot be used, `at` being where they stand."""
+        for kind in self.instance_types:
+            yield from _INSTANCE_TYPE.check(f"{at}.instance_types", kind)
+        if not self.spot and not self.on_demand:
+            yield Problem(f"{at}.on_demand", False, "nothing could be launched", "allow spot, on-demand or both")
+        if self.image_parameter:
+            yield from _PARAMETER.check(f"{at}.image_parameter", self.image_parameter)
+        if self.labels and "self-hosted" not in self.labels:
+            why = "GitHub gives it to every runner, so that jobs name it"
+            yield Problem(f"{at}.labels", list(self.labels), why, "add self-hosted")
+        for name, least, most in (
+            ("maximum", 1, 1000),
+            ("boot_minutes", 2, 60),
+            ("idle_minutes", 1, 1440),
+            # GitHub ends a job that has run for five days.
+            ("lifetime_minutes", 10, 7200),
+            ("disk_gb", 8, 16384),
+        ):
+            yield from _within(f"{at}.{name}", getattr(self, name), least, most)
+        yield from self._warm_problems(f"{at}.warm")
+
+    def _warm_problems(self, at: str) -> Iterator[Problem]:
+        warm = self.warm
+        for name in ("from_hour", "to_hour"):
+            yield from _within(f"{at}.{name}", getattr(warm, name), 0, 24)
+        for day in warm.days:
+            yield from _within(f"{at}.days", day, 0, 6)
+        for name in ("hot", "stopped"):
+            yield from _within(f"{at}.{name}", getattr(warm, name), 0, self.maximum)
+        if warm.hot + warm.stopped > self.maximum:
+            why = f"with {warm.hot} hot and {warm.stopped} stopped the pool is over its maximum of {self.maximum}"
+            yield Problem(f"{at}.stopped", warm.stopped, why, "keep fewer ready, or raise maximum")
+        if warm.stopped and not self.on_demand:
+            why = "EC2 does not stop a spot machine that is to start again"
+            yield Problem(f"{at}.stopped", warm.stopped, why, "allow on_demand, or keep hot ones")
+
+
+@dataclass(frozen=True)
+class GithubAppInput:
+    """`GithubAppArgs`, parsed."""
+
+    app_id: int
+    installation_id: int
+
+
+@dataclass(frozen=True)
+class RunnerFleetInput:
+    """`RunnerFleetArgs`, parsed."""
+
+    environment: str
+    organization: str
+    vpc_id: pulumi.Input[str]
+    subnet_ids: pulumi.Input[Sequence[str]]
+    repositories: Mapping[str, pulumi.Input[int]]
+    pools: Mapping[str, PoolInput]
+    github_app: GithubAppInput
+    webhook_secret: pulumi.Input[str]
+    zones: Sequence[str] = ()
+    level: Level = Level.ORGANIZATION
+    plan: Plan | None = None
+    allow_forks: bool = False
+    attempts: int = 10
+    rerun_interrupted: bool = True
+    egress_cidrs: Sequence[str] | None = None
+    egress_prefix_list_ids: Sequence[str] = ()
+    launch_concurrency: int = 10
+    runner: RunnerRelease = field(default_factory=lambda: RUNNER)
+    layer: str | None = None
+    api_url: str = "https://api.github.com"
+    log_days: int = 30
+    alarm_topic_arn: pulumi.Input[str] | None = None
+    waiting_minutes: int = 15
+    target_seconds: int = 180
+    kms_key_arn: pulumi.Input[str] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def egress(self) -> Sequence[str]:
+        """Ranges that machines reach."""
+        if self.egress_cidrs is not None:
+            return self.egress_cidrs
+        return () if self.egress_prefix_list_ids else ("0.0.0.0/0",)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield every argument that cannot be used."""
+        yield from _ENVIRONMENT.check("environment", self.environment)
+        yield from ORGANIZATION.check("organization", self.organization)
+        yield from self._place_problems()
+        yield from self._pool_problems()
+        yield from self._github_problems()
+        for name, least, most in (
+            ("attempts", 1, 50),
+            ("launch_concurrency", 2, 1000),
+            ("waiting_minutes", 1, 1440),
+            ("target_seconds", 10, 86400),
+        ):
+            yield from _within(name, getattr(self, name), least, most)
+        for why in self.runner.problems():
+            yield Problem("runner", self.runner.version, why, "copy version and checksums from the release's page")
+        for architecture in sorted({pool.architecture for pool in self.pools.values()} - set(self.runner.sha256)):
+            why = f"it has no checksum for {architecture}, which a pool needs"
+            yield Problem("runner.sha256", None, why, f"add {architecture} from the release's page")
+
+    def _place_problems(self) -> Iterator[Problem]:
+        subnets = self.subnet_ids
+        if isinstance(subnets, Sequence) and not subnets:
+            yield Problem("subnet_ids", [], "machines would have no place", "name a private subnet of each zone")
+        if self.zones and isinstance(subnets, Sequence) and len(self.zones) != len(subnets):
+            why = f"there are {len(subnets)} subnets and {len(self.zones)} zones"
+            yield Problem("zones", list(self.zones), why, "give the zone of each subnet, in their order")
+        for cidr in self.egress_cidrs or ():
+            try:
+                ip_network(cidr)
+            except ValueError:
+                yield Problem("egress_cidrs", cidr, "it is no range of addresses", "write it like 10.0.0.0/16")
+        for prefix_list in self.egress_prefix_list_ids:
+            if not _PREFIX_LIST.fullmatch(prefix_list):
+                yield Problem(
+                    "egress_prefix_list_ids", prefix_list, "it is no prefix list's id", "write it like pl-63a5400a"
+                )
+        if not self.egress and not self.egress_prefix_list_ids:
+            yield Problem("egress_cidrs", [], "no machine could reach GitHub", "name ranges, or leave it out")
+        if "Name" in self.tags or any(key.startswith(("pavedpath:", "aws:")) for key in self.tags):
+            why = "the launch sets Name and pavedpath: itself, and AWS keeps aws:"
+            yield Problem("tags", sorted(self.tags), why, "name them otherwise")
+
+    def _pool_problems(self) -> Iterator[Problem]:
+        if not self.pools:
+            yield Problem("pools", {}, "no job could run", "name at least one")
+        if len(self.pools) > MOST_POOLS:
+            why = f"more than {MOST_POOLS} do not fit into one role's policy"
+            yield Problem("pools", len(self.pools), why, "make a second fleet, with another environment's name")
+        owners: dict[frozenset[str], str] = {}
+        for name, pool in self.pools.items():
+            yield from _POOL.check("pools", name)
+            yield from pool.problems(f"pools.{name}")
+            try:
+                labels = frozenset(each.lower() for each in pool.named(self.environment))
+            except ValueError as error:
+                yield Problem("environment", self.environment, str(error).partition(" Fix:")[0], "choose another name")
+                return
+            if labels in owners:
+                why = f"its labels are those of pool {owners[labels]}: no job could choose"
+                yield Problem(f"pools.{name}.labels", sorted(labels), why, "give one of them a label of its own")
+            owners.setdefault(labels, name)
+
+    def _github_problems(self) -> Iterator[Problem]:
+        if not self.repositories:
+            yield Problem("repositories", {}, "no job could run", "name those whose jobs run here")
+        for name in self.repositories:
+            yield from REPOSITORY.check("repositories", name)
+        for argument in ("app_id", "installation_id"):
+            if getattr(self.github_app, argument) < 1:
+                value, fix = getattr(self.github_app, argument), "give its number, from the App's settings on GitHub"
+                yield Problem(f"github_app.{argument}", value, "there is no such App", fix)
+        if isinstance(self.webhook_secret, str) and len(self.webhook_secret) < _SECRET_LENGTH:
+            why = f"it has fewer than {_SECRET_LENGTH} characters, and whoever guesses it launches machines"
+            yield Problem("webhook_secret", None, why, "make one by `openssl rand -hex 32`")
+        if not self.api_url.startswith("https://"):
+            yield Problem(
+                "api_url", self.api_url, "the App's key would sign for whoever listens", "give an https address"
+            )
+        if self.level is Level.ORGANIZATION:
+            yield from unavailable(
+                self.plan, Visibility.PRIVATE, Wanted("level", "organization", Feature.RUNNER_GROUPS)
+            )
+
+
+def _within(argument: str, value: int, least: int, most: int) -> Iterator[Problem]:
+    if not least <= value <= most:
+        yield Problem(argument, value, f"it is not {least} to {most}", f"choose {least} to {most}")
+
+
+def configuration(
+    stated: RunnerFleetInput, subnets: Sequence[str], templates: Mapping[str, str], hooks: Mapping[str, int], group: int
+) -> Fleet:
+    """Return what the functions are told: the arguments, with what deployment has made of them."""
+    pools = [
+        Pool(
+            name=name,
+            labels=pool.named(stated.environment),
+            instance_types=tuple(pool.instance_types) or INSTANCE_TYPES[pool.architecture],
+            subnet_ids=tuple(subnets),
+            launch_template_id=templates[name],
+            maximum=pool.maximum,
+            architecture=pool.architecture,
+            match=pool.match,
+            spot=pool.spot,
+            on_demand=pool.on_demand,
+            boot_minutes=pool.boot_minutes,
+            idle_minutes=pool.idle_minutes,
+            lifetime_minutes=pool.lifetime_minutes,
+            warm=pool.warm,
+            hourly_usd=pool.hourly_usd,
+        )
+        for name, pool in stated.pools.items()
+    ]
+    return Fleet(
+        name=stated.environment,
+        organization=stated.organization,
+        pools=tuple(pools),
+        repositories=tuple(stated.repositories),
+        level=stated.level,
+        runner_group_id=group,
+        app_id=stated.github_app.app_id,
+        installation_id=stated.github_app.installation_id,
+        api_url=stated.api_url,
+        hook_id=hooks.get("", 0),
+        repository_hooks={name: identity for name, identity in hooks.items() if name},
+        zones=dict(zip(subnets, stated.zones, strict=True)) if stated.zones else {},
+        allow_forks=stated.allow_forks,
+        attempts=stated.attempts,
+        rerun_interrupted=stated.rerun_interrupted,
+    )
