@@ -22,9 +22,10 @@ NEWER_THAN_ACTIONLINT := -ignore 'unexpected key "queue" for "concurrency" secti
 STATES := $${PAVEDPATH_SANDBOX_DIR:-.sandbox}/pulumi/.pulumi/stacks/pavedpath
 
 ##@ The main job
-.PHONY: up preview summary down bootstrap
+.PHONY: up preview summary down runner-layer bootstrap
 up: toolchain-ready sandbox-up  ## Bring the dev stack up in the local sandbox (prod: make up ENVIRONMENT=prod)
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack up $(STACKS) --next 'make preview$(FOR)' --next 'make test' --next 'make down$(FOR)' --whole 'make summary$(FOR)'
+	@$(SANDBOX) app-key --into pavedpath/$(ENVIRONMENT)/fleet/app-key --environment $(ENVIRONMENT)
 
 preview: toolchain-ready sandbox-up  ## Show what `make up` would change (first repairs what a killed run left)
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack preview $(STACKS)
@@ -42,6 +43,9 @@ down: sandbox-up
 	@$(IN_SANDBOX) .venv/bin/pavedpath stack down --yes $(ENVIRONMENT)
 endif
 
+runner-layer: $(INSTALLED)  ## Get the compiled dependency of the runner fleet's functions, for accounts of AWS (docs/runners/index.md)
+	@mkdir -p build && $(PYTHON) -m pavedpath.runner_fleet_layer build/runner-fleet-layer.zip
+
 bootstrap: toolchain-ready  ## Make the place of a team's state: a bucket and a key in AWS (docs/state.md)
 	@PATH="$(CURDIR)/.toolchain/bin:$$PATH" .venv/bin/pavedpath state bootstrap shared dev prod
 
@@ -49,6 +53,10 @@ bootstrap: toolchain-ready  ## Make the place of a team's state: a bucket and a 
 .PHONY: demo-delivery
 demo-delivery: toolchain-ready  ## A change from commit to production and back, by the generated workflows (7 chapters; VERBOSE=1, FIRST=3)
 	@$(PYTHON) -m demo.delivery $(if $(VERBOSE),--verbose) $(if $(FIRST),--first $(FIRST))
+
+.PHONY: demo-fleet
+demo-fleet: toolchain-ready  ## 500 jobs through a runner fleet of the sandbox, with losses, duplicates and a kill -9 (JOBS=100)
+	@$(PYTHON) -m demo.fleet $(if $(JOBS),--jobs $(JOBS))
 
 ##@ Checks
 .PHONY: test test-unit test-integration lint bench docs

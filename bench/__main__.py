@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -22,7 +23,7 @@ from pavedpath_sandbox.sandbox import Sandbox
 from rich.console import Console
 from rich.table import Table
 
-from bench import delivery, growth, registration
+from bench import delivery, fleet, fleet_receiver, growth, registration
 from bench.sample import without_services
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,6 +179,10 @@ def main() -> None:
         registered = registration.measure()
         with tempfile.TemporaryDirectory(prefix="pavedpath-bench-") as directory:
             grown = {what: growth.seconds(copy(Path(directory) / what), what, overhead) for what in growth.SIZES}
+    with console.status("the runner fleet: its receiver, its decisions, its simulator"):
+        received = fleet_receiver.measure()
+        decided = fleet.decision_rows()
+        simulated = fleet.simulated()
     console.print(
         table("Sandbox", [("cold start, all parts together", whole, "sum of its parts' own times", sum(parts))])
     )
@@ -186,9 +191,14 @@ def main() -> None:
     console.print(table("Delivery", delivered))
     console.print(registration_table(registered))
     console.print(growth_table(grown))
+    console.print(fleet_receiver.table(received))
+    console.print(table("Decisions of the runner fleet", decided))
+    console.print(fleet.simulator_table(simulated))
     if len(sys.argv) > 1:
         numbers = {"sandbox": {"cold": whole, "parts": parts}, "program": ours, "by hand": by_hand, "overhead": rows}
         numbers |= {"registration": registered, "growth": grown, "delivery": delivered}
+        numbers |= {"receiver": {name: asdict(each) for name, each in received.items()}, "decisions": decided}
+        numbers |= {"simulator": {jobs: asdict(each) for jobs, each in simulated.items()}}
         Path(sys.argv[1]).write_text(json.dumps(numbers, indent=2) + "\n")
 
 

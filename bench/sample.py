@@ -1,7 +1,7 @@
 """The part of the sample that `bench/baseline` has by hand: what the stacks deploy themselves.
 
 A repository whose own workflows deliver it adds files and environments that are written for it, and would have to be
-copied into the baseline: they would measure nothing new.
+copied into the baseline: they would measure nothing new. So would a runner fleet, whose time is its provider's.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ def without_services(shared: Mapping[str, Any], config: Mapping[str, Any]) -> di
         config: settings of any stack.
     """
     delivered = {name for name, each in shared["pavedpath:repositories"].items() if "service" in each}
-    kept = dict(config)
+    kept = {key: value for key, value in config.items() if not key.startswith("pavedpath:runner")}
     for key in ("repositories", "deployments", "applications"):
         found: Mapping[str, Any] | None = config.get(f"pavedpath:{key}")
         if found:

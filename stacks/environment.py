@@ -17,6 +17,7 @@ from pavedpath import (
     ImageRegistry,
     Namespace,
     RepositoryEnvironment,
+    RunnerFleet,
     SopsKey,
     Vpc,
 )
@@ -26,10 +27,12 @@ from .applications import Application, Applications, released
 from .cluster import current_cluster
 from .contract import SharedOutputs
 from .environment_arguments import (
+    FleetPlace,
     alerts_args,
     budget_args,
     chart_args,
     environment_args,
+    fleet_args,
     image_args,
     key_args,
     namespace_args,
@@ -63,7 +66,7 @@ def deploy(
     require(found, environment, identities)
     shared = SharedOutputs.read()
 
-    _network(settings, environment)
+    vpc = _network(settings, environment)
     registries = _registries(settings, environment)
     roles = _roles(settings, environment, shared, registries)
     key = _key(settings, environment, roles)
@@ -85,7 +88,12 @@ def deploy(
             for name, release in releases.items()
         },
     )
-    _watch(settings, environment)
+    topic = _watch(settings, environment)
+    if settings.runners is not None:
+        repositories = {name: shared.repository_id(name) for name in settings.deployments}
+        place = FleetPlace(vpc.vpc_id, vpc.private_subnet_ids, repositories, topic)
+        fleet = RunnerFleet(environment, fleet_args(settings, environment, place))
+        pulumi.export("runners", {"webhook": fleet.webhook_url, "app key": fleet.app_key_secret})
 
 
 def _stateful(settings: EnvironmentSettings) -> pulumi.ResourceOptions:
@@ -96,10 +104,11 @@ def _stateful(settings: EnvironmentSettings) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions(protect=settings.protect, retain_on_delete=settings.protect)
 
 
-def _network(settings: EnvironmentSettings, environment: str) -> None:
+def _network(settings: EnvironmentSettings, environment: str) -> Vpc:
     vpc = Vpc(environment, vpc_args(settings), opts=_stateful(settings))
     network = settings.network
     pulumi.export("network", {"vpc": vpc.vpc_id, "range": network.cidr, "zones": ", ".join(network.zones)})
+    return vpc
 
 
 def _registries(settings: EnvironmentSettings, environment: str) -> _Registries:
@@ -154,13 +163,17 @@ def _namespaces(settings: EnvironmentSettings, environment: str, server: str) ->
     }
 
 
-def _watch(settings: EnvironmentSettings, environment: str) -> None:
+def _watch(settings: EnvironmentSettings, environment: str) -> pulumi.Output[str] | None:
+    """Make alerts and budget; returns the topic that alarms write to, if there is one."""
+    topic: pulumi.Output[str] | None = None
     if settings.watch.alerting:
         alerts = DeploymentAlerts(environment, alerts_args(settings, environment))
         pulumi.export("alerts", {"topic": alerts.topic_arn, "alarms": alerts.alarm_names})
+        topic = alerts.topic_arn if settings.watch.cloudwatch else None
     if settings.watch.monthly_usd is not None:
         Budget(environment, budget_args(settings))
         pulumi.export("budget", {"monthly": f"{settings.watch.monthly_usd:g} USD"})
+    return topic
 
 
 def _repository_environment(

@@ -4,7 +4,9 @@ The components check their arguments themselves, each before its own first resou
 are asked beforehand, and every mistake stands in one list, by the setting that it comes from.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import pulumi
 from pavedpath import (
@@ -22,6 +24,9 @@ from pavedpath import (
     NamespaceArgs,
     RepositoryEnvironment,
     RepositoryEnvironmentArgs,
+    RunnerFleet,
+    RunnerFleetArgs,
+    RunnerPoolArgs,
     SopsKey,
     SopsKeyArgs,
     Vpc,
@@ -62,6 +67,15 @@ def checks(
         mistakes=lambda: applications.mistakes(settings, identity),
     )
     yield check("watch", "cluster", "applications", mistakes=lambda: _watch(settings, environment))
+    yield check(
+        "runners",
+        "runner_webhook_secret",
+        "network",
+        "deployments",
+        "organization",
+        "plan",
+        mistakes=lambda: _runners(settings, environment),
+    )
 
 
 def _images(settings: EnvironmentSettings) -> Iterator[str]:
@@ -99,6 +113,64 @@ def _watch(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
         yield from mistakes_at("watch", DeploymentAlerts.check(alerts_args(settings, environment)))
     if settings.watch.monthly_usd is not None:
         yield from mistakes_at("watch", Budget.check(budget_args(settings)))
+
+
+def _runners(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
+    if settings.runners is None:
+        return
+    if settings.runner_webhook_secret is None:
+        yield (
+            f"{PROJECT}:runner_webhook_secret: the runner fleet knows by it that GitHub sent a webhook, and it is not"
+            f" given. Fix: openssl rand -hex 32 | pulumi config set --secret {PROJECT}:runner_webhook_secret"
+        )
+        return
+    subnets = [f"subnet-{number}" for number, _ in enumerate(settings.network.zones)]
+    place = FleetPlace("vpc-1", subnets, dict.fromkeys(settings.deployments, 1))
+    yield from mistakes_at("runners", RunnerFleet.check(fleet_args(settings, environment, place)))
+
+
+@dataclass(frozen=True)
+class FleetPlace:
+    """What other resources give the runner fleet."""
+
+    vpc_id: pulumi.Input[str]
+    subnet_ids: pulumi.Input[Sequence[str]]
+    repository_ids: Mapping[str, pulumi.Input[int]]
+    alarm_topic_arn: pulumi.Input[str] | None = None
+
+
+def fleet_args(settings: EnvironmentSettings, environment: str, place: FleetPlace) -> RunnerFleetArgs:
+    """Return the arguments of the environment's runner fleet, for the repositories that deploy to it.
+
+    Raises:
+        ValueError: the settings have no runners, or not their secret.
+    """
+    runners, secret = settings.runners, settings.runner_webhook_secret
+    if runners is None or secret is None:
+        raise ValueError("the settings name no runners")
+    args: RunnerFleetArgs = {
+        "environment": environment,
+        "organization": settings.organization,
+        "plan": settings.plan,
+        "vpc_id": place.vpc_id,
+        "subnet_ids": place.subnet_ids,
+        "zones": sorted(settings.network.zones),  # the order of the VPC's subnets
+        "repositories": place.repository_ids,
+        # What is not set is the component's to choose.
+        "pools": {
+            name: cast(RunnerPoolArgs, pool.model_dump(exclude_unset=True)) for name, pool in runners.pools.items()
+        },
+        "github_app": {"app_id": runners.app_id, "installation_id": runners.installation_id},
+        "webhook_secret": pulumi.Output.secret(secret.get_secret_value()),
+        "allow_forks": runners.allow_forks,
+    }
+    if runners.egress_cidrs is not None:
+        args["egress_cidrs"] = runners.egress_cidrs
+    if runners.layer is not None:
+        args["layer"] = runners.layer
+    if place.alarm_topic_arn is not None:
+        args["alarm_topic_arn"] = place.alarm_topic_arn
+    return args
 
 
 def vpc_args(settings: EnvironmentSettings) -> VpcArgs:

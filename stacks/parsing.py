@@ -4,12 +4,12 @@ import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 import pulumi
 from pavedpath.errors import Problem
 from pavedpath.subnets import check_zones
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from .settings import PROJECT, EnvironmentSettings, SharedSettings
@@ -66,7 +66,7 @@ def parse_settings(
     except ValidationError as error:
         mistakes += _explain(model, error, secret_keys)
         broken = {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
-    mistakes += [*_disagreements(values, config), *conflicts]
+    mistakes += [*_disagreements(values, config), *_in_the_open(model, values, secret_keys), *conflicts]
     if checks:
         usable = settings or _usable_part(model, values, broken)
         mistakes += [each for check in checks(usable) if not check.reads & broken for each in check.mistakes()]
@@ -76,6 +76,14 @@ def parse_settings(
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise SettingsError(f"Pulumi.{stack}.yaml: {count} in the settings\n{lines}")
     return settings
+
+
+def _in_the_open(model: type[BaseModel], values: Mapping[str, object], secret_keys: Collection[str]) -> Iterator[str]:
+    """Yield secrets that are not encrypted, without their values."""
+    for name, field in model.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))
+        if name in values and SecretStr in kinds and f"{PROJECT}:{name}" not in secret_keys:
+            yield f"{PROJECT}:{name}: it is a secret in plain text. Fix: pulumi config set --secret {PROJECT}:{name}"
 
 
 def _usable_part(model: type[SettingsT], values: Mapping[str, object], broken: Collection[str]) -> SettingsT:

@@ -13,7 +13,8 @@ from pavedpath import Approval, NatMode, Permission, Plan, Updates, Visibility
 from pavedpath.errors import Problem
 from pavedpath.names import AWS_ACCOUNT, IMAGE_REPOSITORY, ORGANIZATION, RELEASE, REPOSITORY, NameRule
 from pavedpath.subnets import check_cidr, check_zones
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pavedpath_runners import Architecture
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 PROJECT = "pavedpath"
@@ -269,6 +270,65 @@ class WatchSettings(_Model):
         return self.cloudwatch or self.rule_namespace is not None
 
 
+class WarmSettings(_Model):
+    """Machines of a pool that stand ready before a job asks."""
+
+    hot: Annotated[int, Field(ge=0)] = 0
+    """Runners that are registered and idle."""
+    stopped: Annotated[int, Field(ge=0)] = 0
+    """Machines that have booted once and sleep: only their disks cost."""
+    days: tuple[Annotated[int, Field(ge=0, le=6)], ...] = (0, 1, 2, 3, 4)
+    """Days of the week, Monday is 0."""
+    from_hour: Annotated[int, Field(ge=0, le=23)] = 6
+    """Hour of the day, UTC, from which on."""
+    to_hour: Annotated[int, Field(ge=0, le=24)] = 20
+    """Hour of the day, UTC, up to which."""
+
+
+class PoolSettings(_Model):
+    """Machines of one kind, for the jobs whose labels fit."""
+
+    labels: tuple[str, ...] | None = None
+    """All labels of its runners; without them those of RUNNER_LABELS, which jobs of this environment ask for."""
+    architecture: Architecture = Architecture.ARM64
+    """Processor of its machines."""
+    instance_types: tuple[str, ...] | None = None
+    """EC2 types that serve alike, the most wanted first."""
+    maximum: Annotated[int, Field(ge=1)] = 10
+    """Most machines at once; jobs beyond it wait."""
+    spot: bool = True
+    """Whether spot machines are tried first."""
+    on_demand: bool = True
+    """Whether on-demand machines are taken where there is no spot."""
+    disk_gb: Annotated[int, Field(ge=8)] = 30
+    """Size of a machine's disk."""
+    idle_minutes: Annotated[int, Field(ge=1)] = 5
+    """How long a runner may be without a job before it is removed."""
+    lifetime_minutes: Annotated[int, Field(ge=5)] = 720
+    """How long a machine may live, busy or not."""
+    warm: WarmSettings = WarmSettings()
+    """What stands ready before a job asks."""
+    hourly_usd: Mapping[str, float] = {}
+    """Price of an hour by EC2 type, for the cost of a job."""
+
+
+class RunnersSettings(_Model):
+    """The runners inside the environment's network."""
+
+    app_id: Annotated[int, Field(ge=1)]
+    """Id of the GitHub App by which the fleet speaks with GitHub; its private key goes into Secrets Manager by hand."""
+    installation_id: Annotated[int, Field(ge=1)]
+    """Id of the App's installation in the organisation."""
+    pools: Annotated[Mapping[SlugStr, PoolSettings], Field(min_length=1)]
+    """Pools by name."""
+    allow_forks: bool = False
+    """Whether pull requests from forks may run here."""
+    egress_cidrs: tuple[str, ...] | None = None
+    """Ranges that machines may reach on port 443; without them all."""
+    layer: str | None = None
+    """Zip of the functions' compiled dependency from the project's root (`make runner-layer`), or a layer's ARN."""
+
+
 class TeamSettings(_Model):
     """One team of the organisation."""
 
@@ -327,6 +387,10 @@ class EnvironmentSettings(_Model):
     require_image_digests: bool = False
     """Whether every image must be named by its digest, so that what runs is what was tested."""
     watch: WatchSettings = WatchSettings()
+    runners: RunnersSettings | None = None
+    """The environment's own runners; without it there are none."""
+    runner_webhook_secret: SecretStr | None = None
+    """Signs what GitHub tells the runner fleet; needed with `runners`. Set it with `pulumi config set --secret`."""
 
 
 MODELS: dict[str, type[SharedSettings] | type[EnvironmentSettings]] = {
@@ -371,7 +435,13 @@ _WORDS: Mapping[str, dict[str, Any]] = {
 
 
 def _as_written(node: dict[str, Any]) -> dict[str, Any]:
-    """Let a value at the top be text too: the CLI writes `"false"` for false when it rewrites a stack's file."""
+    """Let a value at the top be text too: the CLI writes `"false"` for false when it rewrites a stack's file.
+
+    A secret can only be what the CLI encrypted.
+    """
+    if any(kind.get("writeOnly") for kind in node.get("anyOf", [node])):
+        sealed = {"type": "object", "properties": {"secure": {"type": "string"}}, "required": ["secure"]}
+        return {**{key: value for key, value in node.items() if key in _ABOUT}, **sealed, "additionalProperties": False}
     kinds = node.get("anyOf", [{key: value for key, value in node.items() if key not in _ABOUT}])
     words = [_WORDS[kind["type"]] for kind in kinds if kind.get("type") in _WORDS]
     if not words:

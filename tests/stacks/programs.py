@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,13 @@ PLAIN = "a-decrypted-value"
 def config_of(stack: str) -> dict[str, Any]:
     """Return a stack's configuration as its file holds it."""
     return cast(dict[str, Any], yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"])
+
+
+def as_the_engine_gives(config: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Return a stack file's configuration as the engine hands it to a program, and the keys that are secret."""
+    secret = [key for key, value in config.items() if isinstance(value, dict) and set(cast(Any, value)) == {"secure"}]
+    flat = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    return flat | dict.fromkeys(secret, "a-decrypted-value-of-the-stack"), secret
 
 
 def kubeconfig(cluster: str) -> str:
@@ -53,8 +60,9 @@ def deploy(
         **changed: values of `pavedpath:` keys that replace the committed ones.
     """
     settings = {**(config or config_of(stack)), **{f"pavedpath:{key}": value for key, value in changed.items()}}
-    flat = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    flat, secret_keys = as_the_engine_gives(settings)
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(flat))
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(secret_keys))
     name = cluster or settings.get("pavedpath:cluster", "none")
     identity = {"accountId": account or settings.get("pavedpath:account", ""), "arn": "", "userId": "", "id": ""}
     monkeypatch.setattr(SopsFile, "decrypt", _decrypt)

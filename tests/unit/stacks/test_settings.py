@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,12 +11,13 @@ from stacks.applications import Applications
 from stacks.identity import Identity
 from stacks.parsing import SettingsError, parse_settings
 from stacks.settings import MODELS, ROOT, EnvironmentSettings, SharedSettings, schema_files
+from tests.stacks.programs import as_the_engine_gives
 
 
 def flat(path: Path) -> dict[str, str]:
-    """Return a stack file's configuration as the engine hands it to a program."""
-    config: dict[str, Any] = yaml.safe_load(path.read_text())["config"]
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    """Return a stack file's configuration as the engine hands it to a program, without what is secret."""
+    config, secret_keys = as_the_engine_gives(yaml.safe_load(path.read_text())["config"])
+    return {key: value for key, value in config.items() if key not in secret_keys}
 
 
 @pytest.mark.parametrize("stack", sorted(MODELS))
@@ -115,6 +115,30 @@ def test_a_secret_is_not_shown_in_a_mistake(key: str) -> None:
         parse_settings(EnvironmentSettings, "dev", config, [f"pavedpath:{key}"])
     assert "[secret]" in str(caught.value)
     assert "xoxb" not in str(caught.value)
+
+
+def test_a_secret_in_plain_text_is_a_mistake_that_does_not_show_it() -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml") | {"pavedpath:runner_webhook_secret": "not-encrypted-at-all"}
+    with pytest.raises(SettingsError, match="1 mistake") as caught:
+        parse_settings(EnvironmentSettings, "dev", config)
+    assert "runner_webhook_secret: it is a secret in plain text. Fix: pulumi config set --secret" in str(caught.value)
+    assert "not-encrypted" not in str(caught.value)
+    key = "pavedpath:runner_webhook_secret"
+    assert parse_settings(EnvironmentSettings, "dev", config, [key]).runner_webhook_secret is not None
+
+
+def test_runners_need_the_secret_of_their_webhook() -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml")
+    with pytest.raises(SettingsError, match="1 mistake") as caught:
+        parse_settings(
+            EnvironmentSettings,
+            "dev",
+            config,
+            checks=lambda parsed: environment_arguments.checks(
+                parsed, "dev", Identity(account="123456789012", region="us-east-1"), Applications("dev")
+            ),
+        )
+    assert "openssl rand -hex 32 | pulumi config set --secret pavedpath:runner_webhook_secret" in str(caught.value)
 
 
 def test_a_name_may_look_like_a_number() -> None:
