@@ -33,15 +33,25 @@ def test_an_example_works_as_its_page_says(world: World, example: Path) -> None:
     def pulumi(*arguments: str) -> str:
         command = ["pulumi", *arguments, "--non-interactive"]
         done = subprocess.run(
-            command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=300
+            # The provider waits for minutes until SQS has shown often enough that a queue is gone.
+            command,
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
         )
         assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    readme = (example / "README.md").read_text()
     pulumi("stack", "init", "dev")
+    for command in re.findall(r"^\$ (.+ \| pulumi config set --secret .+)$", readme, re.MULTILINE):
+        subprocess.run(["bash", "-c", command], cwd=directory, env=environment, check=True, timeout=60)
     printed = pulumi("up", "--yes", "--skip-preview")
     assert "warning" not in printed
-    outputs, resources = shown((example / "README.md").read_text())
+    outputs, resources = shown(readme)
     assert set(json.loads(pulumi("stack", "output", "--json"))) == outputs
     assert re.search(rf"\+ {resources} created", printed), printed
     pulumi("preview", "--expect-no-changes")
