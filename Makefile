@@ -55,8 +55,8 @@ demo-delivery: toolchain-ready  ## A change from commit to production and back, 
 	@$(PYTHON) -m demo.delivery $(if $(VERBOSE),--verbose) $(if $(FIRST),--first $(FIRST))
 
 .PHONY: demo-fleet
-demo-fleet: toolchain-ready  ## 500 jobs through a runner fleet of the sandbox, with losses, duplicates and a kill -9 (JOBS=100)
-	@$(PYTHON) -m demo.fleet $(if $(JOBS),--jobs $(JOBS))
+demo-fleet: toolchain-ready  ## Hundreds of jobs over a runner fleet, with all that goes wrong (JOBS=60, SEED=2, KEEP=1, VERBOSE=1)
+	@$(PYTHON) -m demo.fleet $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep) $(if $(VERBOSE),--verbose)
 
 ##@ Checks
 .PHONY: test test-unit test-integration lint bench docs

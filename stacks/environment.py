@@ -93,7 +93,9 @@ def deploy(
         repositories = {name: shared.repository_id(name) for name in settings.deployments}
         place = FleetPlace(vpc.vpc_id, vpc.private_subnet_ids, repositories, topic)
         fleet = RunnerFleet(environment, fleet_args(settings, environment, place))
-        pulumi.export("runners", {"webhook": fleet.webhook_url, "app key": fleet.app_key_secret})
+        labels = fleet.labels.apply(lambda pools: {f"labels {pool}": ", ".join(each) for pool, each in pools.items()})
+        more = {"secret of the app": fleet.app_key_secret, "webhook": fleet.webhook_url}
+        pulumi.export("runners", pulumi.Output.all(labels, more).apply(lambda known: {**known[0], **known[1]}))
 
 
 def _stateful(settings: EnvironmentSettings) -> pulumi.ResourceOptions:

@@ -19,6 +19,7 @@ from moto.awslambda.responses import LambdaResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.core.responses import ActionResult
 from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.responses import DynamoHandler
 from moto.ec2.models.launch_templates import LaunchTemplateBackend
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPCBackend
@@ -69,6 +70,7 @@ def install() -> None:
     _wrap(LambdaResponse, "invoke", lambdas.invoke)
     _wrap(Rule, "send_to_targets", lambdas.send_to_targets)
     _wrap(DynamoDBBackend, "transact_write_items", transactions.transact)
+    _wrap(DynamoHandler, "serialized", transactions.plain)
     transactions.install()
     queues.install()
     clock.install()

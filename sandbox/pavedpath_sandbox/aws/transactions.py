@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -85,3 +86,16 @@ def _restore(table: Any, key: tuple[Any, Any], item: Any) -> None:
         table.items[first] = item
     else:
         table.items.pop(first, None)
+
+
+def plain(self: Any, original: Callable[..., Any], action_result: Any) -> Any:
+    """GetItem's and Query's answers are JSON as they are; moto's serializer takes half a millisecond for each item."""
+    result = action_result.result
+    if isinstance(result, dict) and self._get_action() in {"GetItem", "Query"}:
+        told = {name: value for name, value in cast("dict[str, object]", result).items() if value is not None}
+        try:
+            body = json.dumps(told)
+        except TypeError:  # a set or bytes in it
+            return original(self, action_result)
+        return 200, {"Content-Type": "application/x-amz-json-1.0", **self.response_headers}, body
+    return original(self, action_result)
