@@ -105,6 +105,14 @@ class World:
             document[key] = {**document[key], **value} if isinstance(value, dict) else value
         target.write_text(yaml.safe_dump(document, sort_keys=False))
 
+    def without_runners(self, environment: str) -> None:
+        """Take the runner fleet out of an environment's settings, where it has nothing to do with what is tested: the
+        provider waits some minutes for the end of a queue."""
+        target = self.directory / f"Pulumi.{environment}.yaml"
+        document = yaml.safe_load(target.read_text())
+        kept = {key: value for key, value in document["config"].items() if not key.startswith("pavedpath:runner")}
+        target.write_text(yaml.safe_dump({**document, "config": kept}, sort_keys=False))
+
     def aws(self, service: str) -> Any:
         environment = self.variables
         return boto3.client(  # pyright: ignore[reportUnknownMemberType, reportCallIssue, reportUnknownVariableType]  # the service is named at run time

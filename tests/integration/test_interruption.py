@@ -18,7 +18,8 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(autouse=True)
-def _gone(world: World) -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]  # pytest finds it
+def _small_and_gone(world: World) -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]  # pytest finds it
+    world.without_runners("dev")
     yield
     world.stack("down", "--yes", "dev", "shared")
 
