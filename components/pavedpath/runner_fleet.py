@@ -10,7 +10,6 @@ import pulumi_aws as aws
 import pulumi_github as github
 from pavedpath_runners.configuration import Level
 from pavedpath_runners.machine import Machine
-from pulumi_aws.cloudwatch import MetricAlarmMetricQueryArgsDict
 
 from .component import Component
 from .iam import service_trust
@@ -532,15 +531,15 @@ class RunnerFleet(Component):
         )
 
 
-def _added(alarm: FleetAlarm) -> list[MetricAlarmMetricQueryArgsDict]:
+def _added(alarm: FleetAlarm) -> list[Any]:
     """The queries of an alarm on the sum of one metric of several things."""
-    total: MetricAlarmMetricQueryArgsDict = {
+    total: dict[str, Any] = {
         "id": "total",
         "expression": "SUM(METRICS())",
         "label": alarm.kind,
         "return_data": True,
     }
-    parts: list[MetricAlarmMetricQueryArgsDict] = [
+    parts: list[dict[str, Any]] = [
         {
             "id": f"m{index}",
             "metric": {

@@ -7,8 +7,9 @@ from pavedpath_runners.configuration import Fleet, Market, Pool
 from pavedpath_runners.records import Breaker
 
 HOUR = 3600.0
-_KEPT = 2 * HOUR
-"""An order is repeated for up to an hour, with what was to be avoided when it was first given."""
+_KEPT = 2 * HOUR + 60.0
+"""An order is repeated for up to an hour, with what was to be avoided when it was first given; a minute more for who
+is late."""
 
 
 def first_market(fleet: Fleet, pool: Pool, breaker: Breaker | None, now: float) -> Market:

@@ -225,6 +225,28 @@ def _route_table_association(aws: Aws, operation: PendingOperation, _known: froz
     return Exists(f"{partner}/{table}") if there else Absent()
 
 
+def _schedule(aws: Aws, operation: PendingOperation, _known: frozenset[str]) -> Reality:
+    name, target = operation.text("name"), operation.inputs.get("target")
+    if not name:
+        return Unclear("its name is not known")
+    answer = aws.one("scheduler", "get_schedule", Name=name)
+    if answer is None:
+        return Absent()
+    # Schedules have no tags; what it calls says whose it is.
+    wanted = cast(Mapping[str, object], target).get("arn") if isinstance(target, Mapping) else None
+    if answer.get("Target", {}).get("Arn") != wanted:
+        return Unclear(f"a schedule {name} exists, with another target: something else may have made it")
+    return Exists(f"default/{name}", seeded=True)
+
+
+def _function_url(aws: Aws, operation: PendingOperation, _known: frozenset[str]) -> Reality:
+    name = operation.text("functionName")
+    if not name:
+        return Unclear("its function is not known")
+    answer = aws.one("lambda", "get_function_url_config", FunctionName=name)
+    return Absent() if answer is None else Exists(name, seeded=True)
+
+
 def _repeatable(_aws: Aws, _operation: PendingOperation, _known: frozenset[str]) -> Reality:
     return Repeatable()
 
@@ -246,6 +268,8 @@ FINDERS: Mapping[str, Finder] = {
         lambda aws, i, _: aws.part("logs", "list_tags_for_resource", "tags", resourceArn=i["arn"].removesuffix(":*")),
     ),
     "aws:cloudwatch/metricAlarm:MetricAlarm": _repeatable,  # PutMetricAlarm, under a name of the program's
+    "aws:cloudwatch/eventRule:EventRule": _repeatable,  # PutRule and PutTargets, likewise
+    "aws:cloudwatch/eventTarget:EventTarget": _repeatable,
     "aws:dynamodb/table:Table": Named(
         ("name",),
         "dynamodb",
@@ -328,6 +352,20 @@ FINDERS: Mapping[str, Finder] = {
     "aws:lambda/function:Function": Named(
         ("name",), "lambda", "get_function", "FunctionName", lambda _aws, a, _: a.get("Tags")
     ),
+    "aws:lambda/eventSourceMapping:EventSourceMapping": Listed(
+        "lambda",
+        "list_event_source_mappings",
+        "EventSourceMappings",
+        lambda i, o: (
+            i.get("EventSourceArn") == o.text("eventSourceArn")
+            and o.text("functionName") in (i["FunctionArn"], i["FunctionArn"].rpartition(":")[2])
+        ),
+        "UUID",
+    ),
+    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _repeatable,
+    "aws:lambda/functionUrl:FunctionUrl": _function_url,
+    # Its statement has a name by chance; a second one allows the same, and goes with the function.
+    "aws:lambda/permission:Permission": _repeatable,
     "aws:s3/bucket:Bucket": Named(
         ("bucket",),
         "s3",
@@ -341,6 +379,7 @@ FINDERS: Mapping[str, Finder] = {
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _repeatable,
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _repeatable,
     "aws:s3/bucketVersioning:BucketVersioning": _repeatable,
+    "aws:scheduler/schedule:Schedule": _schedule,
     "aws:secretsmanager/secret:Secret": Named(
         ("name",), "secretsmanager", "describe_secret", "SecretId", lambda _aws, a, _: a.get("Tags"), id="@ARN"
     ),

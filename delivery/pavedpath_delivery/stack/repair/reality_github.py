@@ -111,9 +111,17 @@ def _runner_group(github: GitHub, operation: PendingOperation) -> Reality:
 
 
 def _webhook(github: GitHub, operation: PendingOperation) -> Reality:
-    url = str(fields(operation.inputs.get("configuration")).get("url", ""))
     hooks = github.every(f"{_repo(github, operation)}/hooks")
-    return _one_of([h for h in hooks if h.get("config", {}).get("url") == url], f"{operation.text('repository')}/")
+    return _one_of(_to_the_same(hooks, operation), f"{operation.text('repository')}/")
+
+
+def _organization_webhook(github: GitHub, operation: PendingOperation) -> Reality:
+    return _one_of(_to_the_same(github.every(f"orgs/{github.owner}/hooks"), operation))
+
+
+def _to_the_same(hooks: list[Mapping[str, Any]], operation: PendingOperation) -> list[Mapping[str, Any]]:
+    url = str(fields(operation.inputs.get("configuration")).get("url", ""))
+    return [each for each in hooks if each.get("config", {}).get("url") == url]
 
 
 def _repeatable(_github: GitHub, _operation: PendingOperation) -> Reality:
@@ -127,6 +135,7 @@ _TYPES: Mapping[str, tuple[tuple[str, ...], Finder]] = {  # by type: inputs that
     "RepositoryEnvironment": (("repository", "environment"), _environment),
     "RepositoryEnvironmentDeploymentPolicy": (("repository", "environment"), _deployment_policy),
     "RepositoryFile": (("repository", "file"), _file),
+    "OrganizationWebhook": ((), _organization_webhook),
     "RepositoryWebhook": (("repository",), _webhook),
     "ActionsVariable": (("repository", "variableName"), _variable),
     "ActionsEnvironmentVariable": (("repository", "environment", "variableName"), _variable),
