@@ -1,7 +1,6 @@
 """How decisions take place: read, decide, commit, carry out; what that brought about is decided on again."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 
 from .configuration import Fleet
 from .decisions import budgets, launching, reconciling
@@ -218,17 +217,11 @@ class Executor:
                 if isinstance(change, Put) and isinstance(change.record, Runner) and change.record.name == name:
                     held = change.record.changed_at
 
-        try:
-            self.run(
-                lambda outcome: launching.bring_up(self.scene(runners=(name,), breaker=True), name, outcome, held),
-                outcome,
-                noted=note,
-            )
-        except UnavailableError:
-            # Where this does not succeed either, the lease ends by itself.
-            with suppress(UnavailableError):
-                self.settle(lambda _: launching.give_back(self.scene(runners=(name,)), name, held))
-            raise
+        self.run(
+            lambda outcome: launching.bring_up(self.scene(runners=(name,), breaker=True), name, outcome, held),
+            outcome,
+            noted=note,
+        )
 
     def look(self, name: str, sight: Sight) -> None:
         """Do what is to be done about a machine."""

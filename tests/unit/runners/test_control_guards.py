@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
 from pavedpath_runners.configuration import Market
 from pavedpath_runners.decisions import idling, launching, reconciling
 from pavedpath_runners.decisions.model import Decision, Deregister, Go, Occupied, Registered, Removed, Scene, Sight
@@ -223,19 +222,6 @@ def test_guard_lease_who_lost_his_leaves_it() -> None:
     configured = Registered(7, "secret")
     assert launching.bring_up(scene, "dev-1-1", configured, START - 100) == Decision()
     assert launching.bring_up(scene, "dev-1-1", configured, START).changes
-
-
-@pytest.mark.parametrize("call", ["compute.launch", "forge.register", "handover.put"])
-@pytest.mark.parametrize("kind", [Fault.FAIL_BEFORE, Fault.FAIL_AFTER])
-def test_who_was_not_served_keeps_nobody_waiting(kind: Fault, call: str) -> None:
-    """A throttled step is taken again by whoever comes next, at once, and still leads to one machine."""
-    world = FakeWorld(faults=Faults(at=1, kind=kind, only=call))
-    taken(world, 1)
-    with pytest.raises(UnavailableError):
-        world.control.launch(1)
-    world.control.launch(1)
-    assert world.machine("dev-1-1").stored
-    assert machines_of(world) == ["dev-1-1"]
 
 
 def test_guard_maximum_holds_though_two_saw_the_same_room() -> None:
