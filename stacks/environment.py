@@ -89,13 +89,13 @@ def deploy(
         },
     )
     topic = _watch(settings, environment)
+    secrets = {"key": key.arn, "alias": key.alias}
     if settings.runners is not None:
         repositories = {name: shared.repository_id(name) for name in settings.deployments}
         place = FleetPlace(vpc.vpc_id, vpc.private_subnet_ids, repositories, topic)
         fleet = RunnerFleet(environment, fleet_args(settings, environment, place))
-        labels = fleet.labels.apply(lambda pools: {f"labels {pool}": ", ".join(each) for pool, each in pools.items()})
-        more = {"secret of the app": fleet.app_key_secret, "webhook": fleet.webhook_url}
-        pulumi.export("runners", pulumi.Output.all(labels, more).apply(lambda known: {**known[0], **known[1]}))
+        secrets["app key"] = fleet.app_key_secret
+    pulumi.export("secrets", secrets)
 
 
 def _stateful(settings: EnvironmentSettings) -> pulumi.ResourceOptions:
@@ -153,9 +153,7 @@ def _roles(
 
 def _key(settings: EnvironmentSettings, environment: str, roles: Mapping[str, DeployRole]) -> SopsKey:
     args = key_args(settings, environment, [role.arn for role in roles.values()])
-    key = SopsKey(environment, args, opts=_stateful(settings))
-    pulumi.export("secrets", {"key": key.arn, "alias": key.alias})
-    return key
+    return SopsKey(environment, args, opts=_stateful(settings))
 
 
 def _namespaces(settings: EnvironmentSettings, environment: str, server: str) -> dict[str, Namespace]:
