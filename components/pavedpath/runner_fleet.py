@@ -144,7 +144,7 @@ class RunnerFleet(Component):
     def _queues(self) -> _Queues:
         fifo: dict[str, Any] = {
             "fifo_queue": True,
-            # Each job is a group of its own: jobs do not wait for each other.
+            # Each message is a group of its own (pavedpath_runners.adapters.sqs): none waits for another.
             "deduplication_scope": "messageGroup",
             "fifo_throughput_limit": "perMessageGroupId",
         }
