@@ -1,11 +1,10 @@
 """The control plane: what the four functions do. It is thin; what is decided stands in `decisions`."""
 
 from .configuration import Fleet
-from .decisions import events
-from .decisions.model import WAITING, Decision, Go, Sight, Taken
+from .decisions.model import WAITING, Go, Sight, Taken
 from .events import JobEvent
 from .execution import Executor
-from .ports import DuplicateDeliveryError, World
+from .ports import DuplicateDeliveryError, Instance, World
 from .reconciler import Reconciler
 from .records import Delivery, JobState
 
@@ -60,20 +59,23 @@ class ControlPlane:
         if not name:
             self._world.telemetry.say("unknown machine is taken away", instance=instance_id)
             return
-        executor = self._executor
+        self._executor.taken_away(name, ended=False)
+        self._executor.look(name, Sight())
 
-        def decide(_: object) -> Decision:
-            scene = executor.scene(runners=(name,))
-            runner = scene.runners.get(name)
-            return events.interrupted(scene, name, self._world.ledger.breaker(runner.pool if runner else ""))
-
-        executor.run(decide)
-        executor.look(name, Sight())
+    def ended(self, instance: Instance) -> None:
+        """Note that a machine of the fleet has ended, and have the room that it leaves used at once: the reconciler
+        would do it within a minute."""
+        runner = self._world.ledger.runner(instance.runner)
+        if runner is None or not runner.live or runner.instance_id != instance.id:
+            return
+        if instance.reclaimed:
+            self._executor.taken_away(runner.name, ended=True)
+        self._executor.look(runner.name, Sight(instance, instances_known=True))
+        self._executor.refill(runner.pool)
 
     def _name(self, instance_id: str) -> str:
-        """The runner on an instance: by its record or, where the list lags, by its tag."""
-        listed = (each.name for each in self._world.ledger.live_runners() if each.instance_id == instance_id)
-        name = next(listed, "")
-        if name:
-            return name
-        return next((each.runner for each in self._world.compute.instances(instance_id)), "")
+        """The runner on an instance: by its tag or, where EC2 does not show it yet, by its record."""
+        shown = next((each.runner for each in self._world.compute.instances(instance_id)), "")
+        if shown:
+            return shown
+        return next((each.name for each in self._world.ledger.live_runners() if each.instance_id == instance_id), "")

@@ -1,10 +1,12 @@
 """How decisions take place: read, decide, commit, carry out; what that brought about is decided on again."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from .configuration import Fleet
 from .decisions import budgets, launching, reconciling
 from .decisions.events import decide as decide_event
+from .decisions.events import interrupted
 from .decisions.model import (
     AskOwn,
     BringUp,
@@ -22,6 +24,7 @@ from .decisions.model import (
     Measure,
     NameTaken,
     NoCapacity,
+    NotRerun,
     Occupied,
     Outcome,
     Owned,
@@ -29,7 +32,6 @@ from .decisions.model import (
     Registered,
     Removed,
     Rerun,
-    RunActive,
     Say,
     Scene,
     Seen,
@@ -56,6 +58,7 @@ from .ports import (
     PoolFullError,
     RunActiveError,
     RunnerBusyError,
+    ThrottledError,
     UnavailableError,
     World,
 )
@@ -185,18 +188,36 @@ class Executor:
         job = scene.jobs.get(identity)
         if job is None:
             return launching.obtain(Waiting(scene, identity), outcome)
-        pool = pool_of(self.fleet, job.pool)
-        free = pool.maximum - ledger.count(pool.name).live
-        # While there is room for many, nobody has to wait for his turn, and the list need not be read.
-        plenty = free > max(1, pool.maximum // 10)
+        spares = self._spare(scene, job)
+        if spares or not self._has_turn(job, scene.now):
+            # Most tries end here while a pool is full: what a launch needs is not read for them.
+            return launching.obtain(Waiting(scene, identity, spares, turn=False), outcome)
         view = Waiting(
-            scene=Scene(self.fleet, scene.now, scene.jobs, scene.runners, ledger.breaker(pool.name)),
+            scene=Scene(self.fleet, scene.now, scene.jobs, scene.runners, ledger.breaker(job.pool)),
             job=identity,
-            spares=self._spare(scene, job),
             buckets={api: ledger.bucket(api) for api in launching.COSTS if api in self.fleet.budgets},
-            turn=plenty or (free > 0 and reconciling.has_turn(job, ledger.open_jobs(), free, scene.now)),
         )
         return launching.obtain(view, outcome)
+
+    def _has_turn(self, job: Job, now: float) -> bool:
+        free = self.room(job.pool)
+        # While there is room for many, nobody has to wait for his turn, and the list need not be read.
+        plenty = free > max(1, pool_of(self.fleet, job.pool).maximum // 10)
+        return plenty or (free > 0 and reconciling.has_turn(job, self.world.ledger.queued_jobs(), free, now))
+
+    def room(self, pool: str) -> int:
+        """How many machines more a pool may have."""
+        return max(0, pool_of(self.fleet, pool).maximum - self.world.ledger.count(pool).live)
+
+    def refill(self, pool: str) -> None:
+        """Send for the jobs that get the room which a machine of a pool has just left."""
+        waiting = self.world.ledger.queued_jobs()
+        for job in reconciling.next_due(pool, waiting, self.room(pool), self.world.clock.now()):
+            self.resend(job.id, reconciling.AT_ONCE)
+
+    def resend(self, identity: int, patience: float = reconciling.RESEND) -> None:
+        """Send a job's message again, unless one is on its way."""
+        self.run(lambda _: reconciling.resend(self.scene((identity,)), identity, patience))
 
     def _spare(self, scene: Scene, job: Job) -> Sequence[Runner]:
         """One spare machine for a job, just read; the list that it is from may lag."""
@@ -217,15 +238,31 @@ class Executor:
                 if isinstance(change, Put) and isinstance(change.record, Runner) and change.record.name == name:
                     held = change.record.changed_at
 
-        self.run(
-            lambda outcome: launching.bring_up(self.scene(runners=(name,), breaker=True), name, outcome, held),
-            outcome,
-            noted=note,
-        )
+        try:
+            self.run(
+                lambda outcome: launching.bring_up(self.scene(runners=(name,), breaker=True), name, outcome, held),
+                outcome,
+                noted=note,
+            )
+        except UnavailableError:
+            # Where this does not succeed either, the lease ends by itself.
+            with suppress(UnavailableError):
+                self.settle(lambda _: launching.give_back(self.scene(runners=(name,)), name, held))
+            raise
 
     def look(self, name: str, sight: Sight) -> None:
         """Do what is to be done about a machine."""
         self.run(lambda outcome: reconciling.look(self.scene(runners=(name,)), name, sight, outcome), thrifty=True)
+
+    def taken_away(self, name: str, ended: bool) -> None:
+        """Write that EC2 takes a machine away within two minutes, or (`ended`) has done so."""
+
+        def decide(_: Outcome | None) -> Decision:
+            scene = self.scene(runners=(name,))
+            runner = scene.runners.get(name)
+            return interrupted(scene, name, self.world.ledger.breaker(runner.pool if runner else ""), ended)
+
+        self.run(decide)
 
     def check(self, identity: int) -> None:
         """Ask GitHub what became of a job, and write that."""
@@ -334,6 +371,6 @@ class Executor:
             case Rerun(repository, job):
                 try:
                     forge.rerun(repository, job)
-                except RunActiveError:
-                    return RunActive()
+                except (RunActiveError, ThrottledError):
+                    return NotRerun()
                 return None

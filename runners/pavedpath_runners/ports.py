@@ -1,6 +1,6 @@
 """What the control plane needs of the world, as small interfaces. Adapters for AWS and GitHub are in `adapters`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,10 @@ class UnavailableError(Exception):
         self.retry_after = retry_after
 
 
+class ThrottledError(UnavailableError):
+    """A service refused since it is asked too much: it is certain that it did nothing."""
+
+
 class NoCapacityError(Exception):
     """EC2 has no machine of the kinds that were asked for; it launched none."""
 
@@ -56,8 +60,8 @@ class Clock(Protocol):
 
 
 class Ledger(Protocol):
-    """Durable records; every reader sees what was committed before, but the lists (`open_jobs`, `live_runners`,
-    `spare_runners`) may lag."""
+    """Durable records; every reader sees what was committed before, but the lists (`open_jobs`, `queued_jobs`,
+    `live_runners`, `spare_runners`) may lag."""
 
     def job(self, identity: int) -> Job | None:
         """The record of a job, or None."""
@@ -85,6 +89,11 @@ class Ledger(Protocol):
 
     def open_jobs(self) -> Sequence[Job]:
         """All jobs that are `Job.open`, the oldest (`queued_at`) first."""
+        ...
+
+    def queued_jobs(self) -> Iterator[Job]:
+        """Those of `open_jobs` that are QUEUED, the oldest (`queued_at`) first. They are read as far as they are taken:
+        whose turn it is, the oldest few tell, and thousands may wait."""
         ...
 
     def live_runners(self) -> Sequence[Runner]:
@@ -245,7 +254,7 @@ class Forge(Protocol):
         ...
 
     def rerun(self, repository: str, identity: int) -> None:
-        """Run a job again, with those that need it. Raises RunActiveError."""
+        """Run a job again, with those that need it. Raises RunActiveError, ThrottledError: it was not."""
         ...
 
     def failures(self, since: float) -> Sequence[Failure]:
@@ -258,10 +267,14 @@ class Forge(Protocol):
 
 
 class Queue(Protocol):
-    """The launch queue: at least once, in order for a job."""
+    """The launch queue: at least once, in no order."""
 
     def send(self, job: int, key: str) -> None:
         """Ask for a look at a job. Messages of the same key within five minutes are one."""
+        ...
+
+    def postpone(self, receipt: str, seconds: float) -> None:
+        """Have a message that was received come again after so many seconds, if nobody acknowledges it."""
         ...
 
 

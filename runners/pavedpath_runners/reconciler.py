@@ -9,7 +9,6 @@ from typing import TypeVar
 from .configuration import Pool
 from .decisions import budgets, launching, matching, reconciling, warm
 from .decisions.model import Decision, Go, Metric, Scene, Sight
-from .decisions.moves import pool_of
 from .execution import Executor
 from .ports import ConflictError, Failure, Instance, JobFacts, Registration, UnavailableError
 from .records import Cursor, Job, JobState, Put, Runner, RunnerState
@@ -158,6 +157,8 @@ class Reconciler:
 
     def _look(self, runner: Runner) -> None:
         sight = self._sights(runner)
+        if sight.instance is not None and sight.instance.reclaimed:
+            self._executor.taken_away(runner.name, ended=True)
         job = self._jobs_by_id.get(runner.job) if runner.job is not None else None
         listed = reconciling.look(self._scene(job, runner), runner.name, sight)
         if listed.changes or listed.effects:
@@ -178,23 +179,20 @@ class Reconciler:
     def _send_waiting(self) -> None:
         """Send the messages of queued jobs again that there is room for."""
         ledger, now = self._world.ledger, self._world.clock.now()
-        waiting = [each for each in ledger.open_jobs() if each.state is JobState.QUEUED]
+        waiting = list(ledger.queued_jobs())
         if not waiting:
             return
         spares = Counter(each.pool for each in ledger.spare_runners())
         names = {each.pool for each in waiting}
         free = {name: self._room(name) + spares[name] for name in names}
         for job in reconciling.due(waiting, free, self._launches(now), now):
-            self._resend(job.id)
-
-    def _resend(self, identity: int) -> None:
-        self._executor.run(lambda _: reconciling.resend(self._executor.scene((identity,)), identity))
+            self._executor.resend(job.id)
 
     def _room(self, pool: str) -> int:
         if self._fleet.pool(pool) is None:
             # Its job finds another pool, or fails, when it is looked at.
             return 1
-        return max(0, pool_of(self._fleet, pool).maximum - self._world.ledger.count(pool).live)
+        return self._executor.room(pool)
 
     def _launches(self, now: float) -> int:
         """How many launches the budgets serve until the next pass is near."""
@@ -314,6 +312,10 @@ class Reconciler:
         self._advance(replace(cursor, at=self._world.clock.now(), position=repository))
 
     def _discover(self, facts: JobFacts) -> None:
+        listed = self._jobs_by_id.get(facts.id)
+        if listed is not None and (facts.status == "queued" or listed.state is JobState.RUNNING):
+            # The list may lag, but not so that it would know a job to which this is news.
+            return
         event = reconciling.as_event(facts)
         known = self._world.ledger.job(facts.id)
         if known is None:

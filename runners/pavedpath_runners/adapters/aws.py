@@ -1,7 +1,5 @@
 """What all adapters for AWS share: which errors mean that a service is unwell, and how they are told."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, cast
 
 from botocore.exceptions import ClientError, HTTPClientError
@@ -48,19 +46,26 @@ def code_of(error: ClientError) -> str:
     return str(cast(dict[str, Any], error.response).get("Error", {}).get("Code", ""))
 
 
-@contextmanager
-def calling(what: str) -> Generator[None]:
-    """Tell throttles, outages and broken connections as UnavailableError; any other error is a defect and passes.
+class calling:  # noqa: N801 - it is used as contextlib.suppress is, which has a small letter, too
+    """Tells throttles, outages and broken connections as UnavailableError; any other error is a defect and passes.
 
     botocore's own retries have come before. `what` begins the message, and holds nothing secret.
     """
-    try:
-        yield
-    except ClientError as error:
-        code = code_of(error)
-        status = int(cast(dict[str, Any], error.response).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in THROTTLES or code in OUTAGES or status >= 500 or status == 429:
-            raise UnavailableError(f"{what}: {code or status}") from error
-        raise
-    except (BrokenConnection, HTTPClientError) as error:
-        raise UnavailableError(f"{what}: {type(error).__name__}") from error
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        """The call follows."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Tell what went wrong."""
+        if isinstance(error, ClientError):
+            code = code_of(error)
+            status = int(cast(dict[str, Any], error.response).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if code in THROTTLES or code in OUTAGES or status >= 500 or status == 429:
+                raise UnavailableError(f"{self._what}: {code or status}") from error
+        if isinstance(error, (BrokenConnection, HTTPClientError)):
+            raise UnavailableError(f"{self._what}: {type(error).__name__}") from error

@@ -3,7 +3,8 @@
 | item | key `pk` | attributes |
 |---|---|---|
 | job, runner, breaker, bucket, cursor | `JOB#<id>`, `RUNNER#<name>`, … | `body` (the record as JSON), `version` |
-| an open job, a live runner | | also the index's keys `open` (`JOB`, `RUNNER`, or `SPARE`: no job has it) and `at` |
+| an open job | | also the index's keys `open` (`QUEUED`: it has no machine; `JOB`) and `at` |
+| a live runner | | also the index's keys `open` (`SPARE`: no job has it; `RUNNER`) and `at` |
 | a job that has ended, a runner that is gone | | also `expires`, the time after which DynamoDB deletes it |
 | pool | `POOL#<name>` | `live` |
 | delivery | `DELIVERY#<guid>` | `at`, `expires` |
@@ -15,7 +16,8 @@ changed since loses its commit.
 import dataclasses
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import ClientError
@@ -46,8 +48,12 @@ if TYPE_CHECKING:
 
 _DAY = 86400.0
 _UNWELL = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"})
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _Item = dict[str, Any]
 _R = TypeVar("_R", Job, Runner, Breaker, Bucket, Cursor)
+_L = TypeVar("_L", Job, Runner)
+_PAGE = 50
+"""Items that a lazy list reads at a time."""
 
 
 class TableLedger:
@@ -108,17 +114,15 @@ class TableLedger:
 
     def open_jobs(self) -> Sequence[Job]:
         """All jobs that have not ended, the oldest first."""
-        return [_read(Job, item) for item in self._open("JOB")]
+        return sorted(self._either(Job, "QUEUED", "JOB"), key=lambda each: (each.queued_at, each.id))
+
+    def queued_jobs(self) -> Iterator[Job]:
+        """Those that have no machine, the oldest first, in pages."""
+        return (_read(Job, item) for item in self._open("QUEUED", _PAGE))
 
     def live_runners(self) -> Sequence[Runner]:
         """All machines that are not gone, the oldest first."""
-        # One that changes its place in the index meanwhile, in either direction, is seen in one of the three.
-        items = [item for kind in ("SPARE", "RUNNER", "SPARE") for item in self._open(kind)]
-        newest: dict[str, Runner] = {}
-        for each in (_read(Runner, item) for item in items):
-            if each.name not in newest or each.version > newest[each.name].version:
-                newest[each.name] = each
-        return sorted(newest.values(), key=lambda each: each.created_at)
+        return sorted(self._either(Runner, "SPARE", "RUNNER"), key=lambda each: each.created_at)
 
     def spare_runners(self) -> Sequence[Runner]:
         """Those that no job has, the oldest first."""
@@ -146,9 +150,17 @@ class TableLedger:
             answer = self._client.get_item(TableName=self._table, Key={"pk": {"S": key}}, ConsistentRead=True)
         return cast("_Item | None", answer.get("Item"))
 
-    def _open(self, kind: str) -> Sequence[_Item]:
-        found: list[_Item] = []
-        more: dict[str, Any] = {}
+    def _either(self, kind: type[_L], one: str, other: str) -> Sequence[_L]:
+        # What changes its place in the index meanwhile, in either direction, is seen in one of the three.
+        newest: dict[str, _L] = {}
+        for each in (_read(kind, item) for place in (one, other, one) for item in self._open(place)):
+            key = _key(each)
+            if key not in newest or each.version > newest[key].version:
+                newest[key] = each
+        return list(newest.values())
+
+    def _open(self, kind: str, page: int = 0) -> Iterator[_Item]:
+        more: dict[str, Any] = {"Limit": page} if page else {}
         while True:
             with calling("DynamoDB Query"):
                 answer = self._client.query(
@@ -159,11 +171,11 @@ class TableLedger:
                     ExpressionAttributeValues={":kind": {"S": kind}},
                     **more,
                 )
-            found += cast("list[_Item]", answer["Items"])
+            yield from cast("list[_Item]", answer["Items"])
             last = answer.get("LastEvaluatedKey")
             if not last:
-                return found
-            more = {"ExclusiveStartKey": last}
+                return
+            more["ExclusiveStartKey"] = last
 
     def _written(self, change: Change) -> _Item:
         match change:
@@ -182,7 +194,8 @@ class TableLedger:
         }
         match record:
             case Job() if record.open:
-                item |= {"open": {"S": "JOB"}, "at": {"N": repr(float(record.queued_at))}}
+                kind = "QUEUED" if record.state is JobState.QUEUED else "JOB"
+                item |= {"open": {"S": kind}, "at": {"N": repr(float(record.queued_at))}}
             case Runner() if record.live:
                 kind = "SPARE" if record.spare else "RUNNER"
                 item |= {"open": {"S": kind}, "at": {"N": repr(float(record.created_at))}}
@@ -243,7 +256,7 @@ def _key(record: Record) -> str:
 
 def _body(record: Record) -> str:
     held = {name: getattr(record, name) for name in _FIELDS[type(record)]}  # records are flat
-    return json.dumps(held, separators=(",", ":"))
+    return _ENCODER.encode(held)
 
 
 _TYPED: Mapping[type, Mapping[str, Callable[[Any], Any]]] = {
@@ -263,14 +276,20 @@ _KNOWN: Mapping[type, frozenset[str]] = {kind: frozenset(names) for kind, names 
 
 
 def _read(kind: type[_R], item: _Item) -> _R:
-    body: dict[str, Any] = json.loads(item["body"]["S"])
+    return cast(_R, _parsed(kind, item["body"]["S"], item["version"]["N"]))
+
+
+# A record is a value, and most that are read have not changed since they were read before.
+@lru_cache(maxsize=2048)
+def _parsed(kind: type[Any], text: str, version: str) -> Any:
+    body: dict[str, Any] = json.loads(text)
     # Fields that are unknown were written by a later version, which was rolled back.
     for unknown in [name for name in body if name not in _KNOWN[kind]]:
         del body[unknown]
     for name, made in _TYPED[kind].items():
         if name in body:
             body[name] = made(body[name])
-    return kind(**body, version=int(item["version"]["N"]))
+    return kind(**body, version=int(version))
 
 
 def _refusal(changes: Sequence[Change], error: ClientError) -> Exception:

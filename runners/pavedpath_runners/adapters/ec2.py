@@ -1,14 +1,14 @@
 """The fleet's machines on EC2."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
 from pavedpath_runners.configuration import Fleet, Market
-from pavedpath_runners.ports import Clock, Instance, NoCapacityError, Order, UnavailableError
+from pavedpath_runners.ports import Clock, Instance, NoCapacityError, Order, Telemetry, UnavailableError
 
 from .aws import OUTAGES, THROTTLES, calling, code_of
 from .clock import SystemClock
@@ -34,6 +34,10 @@ NO_CAPACITY = frozenset(
     }
 )
 """Codes with which EC2 says that there is no machine now, or that the account may have no more (EC2, "Error codes")."""
+NO_SPOT_ROLE = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
+"""Code with which EC2 says that the account has not the role AWSServiceRoleForEC2Spot, which the console makes at the
+first spot request and an API call does not (EC2, "Service-linked role for Spot Instance requests")."""
+_MEND_SPOT = "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
 _GONE = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 _BATCH = 100
 
@@ -46,16 +50,20 @@ class FleetCompute:
         fleet: whose machines they are; all have its name in the tag `pavedpath:fleet`, which is set by the launch
             itself, so that no role needs to tag machines that exist.
         clock: dates machines whose launch EC2 has just confirmed.
+        telemetry: is told what keeps a fleet working but wants to be mended.
     """
 
-    def __init__(self, client: "EC2Client", fleet: Fleet, clock: Clock | None = None) -> None:
+    def __init__(
+        self, client: "EC2Client", fleet: Fleet, clock: Clock | None = None, telemetry: Telemetry | None = None
+    ) -> None:
         self._client, self._fleet, self._clock = client, fleet, clock or SystemClock()
+        self._telemetry = telemetry
 
     def launch(self, order: Order) -> Instance:
         """Ask for one machine; see `ports.Compute.launch`.
 
         Raises:
-            NoCapacityError: EC2 launched none, since it has none.
+            NoCapacityError: EC2 launched none, since it has none, or since the account cannot buy spot.
             UnavailableError: whether it launched one is unknown. The same order again finds out.
             RuntimeError: EC2 launched none, and never will: the launch template or a permission is wrong.
         """
@@ -66,14 +74,14 @@ class FleetCompute:
             code = code_of(error)
             if code == "IdempotentParameterMismatch":
                 return self._launched_before(order, error)
-            if code in NO_CAPACITY:
+            if code in NO_CAPACITY or self._lacks_spot(order, {code}):
                 raise NoCapacityError(code) from error
             raise
         launched = cast("list[dict[str, Any]]", answer.get("Instances", []))
         for each in launched:
             if each.get("InstanceIds"):
                 return self._launched(order, each)
-        raise _refusal(order, cast("list[dict[str, Any]]", answer.get("Errors", [])))
+        raise self._refusal(order, cast("list[dict[str, Any]]", answer.get("Errors", [])))
 
     def instances(self, identity: str = "") -> Sequence[Instance]:
         """All machines with the fleet's tag that EC2 still shows, or one of them."""
@@ -169,6 +177,24 @@ class FleetCompute:
             f"EC2 CreateFleet: {order.runner} was asked for before, with other parameters"
         ) from error
 
+    def _refusal(self, order: Order, errors: Iterable[Mapping[str, Any]]) -> Exception:
+        """What an answer without a machine means. EC2 has answered: it launched none, so even a throttle within is
+        final, and the same token would only bring the same answer again."""
+        codes = {str(each.get("ErrorCode", "")): str(each.get("ErrorMessage", "")) for each in errors}
+        if self._lacks_spot(order, codes) or not codes or set(codes) & (NO_CAPACITY | THROTTLES | OUTAGES):
+            return NoCapacityError(", ".join(sorted(codes)) or "no reason given")
+        told = "; ".join(f"{code}: {message}" for code, message in sorted(codes.items()))
+        return RuntimeError(f"EC2 launches no machine of the pool {order.pool.name}: {told}")
+
+    def _lacks_spot(self, order: Order, codes: Collection[str]) -> bool:
+        """Whether the account cannot buy spot; it is told, since the fleet goes on with what costs more."""
+        if order.market is not Market.SPOT or NO_SPOT_ROLE not in codes:
+            return False
+        if self._telemetry:
+            why = "the account has no role AWSServiceRoleForEC2Spot"
+            self._telemetry.say("spot cannot be bought", pool=order.pool.name, why=why, fix=_MEND_SPOT)
+        return True
+
     def _described(self, tags: Mapping[str, str], identity: str = "") -> Sequence[Instance]:
         wanted = {f"tag:{key}": value for key, value in tags.items()} | ({"instance-id": identity} if identity else {})
         filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
@@ -222,16 +248,6 @@ def overrides(order: Order, zones: Mapping[str, str]) -> list[dict[str, Any]]:
         }
         for rank, kind, subnet, zone in left
     ]
-
-
-def _refusal(order: Order, errors: Iterable[Mapping[str, Any]]) -> Exception:
-    """What an answer without a machine means. EC2 has answered: it launched none, so even a throttle within is
-    final, and the same token would only bring the same answer again."""
-    codes = {str(each.get("ErrorCode", "")): str(each.get("ErrorMessage", "")) for each in errors}
-    if not codes or set(codes) & (NO_CAPACITY | THROTTLES | OUTAGES):
-        return NoCapacityError(", ".join(sorted(codes)) or "no reason given")
-    told = "; ".join(f"{code}: {message}" for code, message in sorted(codes.items()))
-    return RuntimeError(f"EC2 launches no machine of the pool {order.pool.name}: {told}")
 
 
 def _instance(held: Mapping[str, Any]) -> Instance:

@@ -19,6 +19,7 @@ from pavedpath_runners.ports import (
     Registration,
     RunActiveError,
     RunnerBusyError,
+    ThrottledError,
     UnavailableError,
 )
 from pavedpath_runners.receiver import job_facts
@@ -241,12 +242,12 @@ def raise_if_limited(answer: Answer, now: float, what: str) -> None:
         return
     after = answer.headers.get("retry-after", "")
     if after.isdecimal():
-        raise UnavailableError(f"{what}: limited", float(after))
+        raise ThrottledError(f"{what}: limited", float(after))
     reset = answer.headers.get("x-ratelimit-reset", "")
     if answer.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-        raise UnavailableError(f"{what}: limited", max(1.0, float(reset) - now))
+        raise ThrottledError(f"{what}: limited", max(1.0, float(reset) - now))
     if answer.status == 429 or "rate limit" in _message(answer).lower():
-        raise UnavailableError(f"{what}: limited", _SLOW_DOWN)
+        raise ThrottledError(f"{what}: limited", _SLOW_DOWN)
 
 
 def app_jwt(app_id: int, key: str, now: float) -> str:

@@ -1,12 +1,20 @@
 """The launch queue on SQS."""
 
 import json
+import math
 from typing import TYPE_CHECKING
 
-from .aws import calling
+from botocore.exceptions import ClientError
+
+from .aws import calling, code_of
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+
+_NOT_HELD = frozenset(
+    {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight", "ReceiptHandleIsInvalid"}
+    | {"InvalidParameterValue"}  # FIFO: "Message does not exist or is not available for visibility timeout change"
+)
 
 
 class JobQueue:
@@ -33,6 +41,18 @@ class JobQueue:
                 MessageGroupId=key,
                 MessageDeduplicationId=key,
             )
+
+    def postpone(self, receipt: str, seconds: float) -> None:
+        """Have a message that was received come again after so many seconds (ChangeMessageVisibility), if nobody
+        acknowledges it. One that comes again already is left alone."""
+        try:
+            with calling("SQS ChangeMessageVisibility"):
+                self._client.change_message_visibility(
+                    QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=math.ceil(seconds)
+                )
+        except ClientError as error:
+            if code_of(error) not in _NOT_HELD:
+                raise
 
 
 def job_of(body: str) -> int:

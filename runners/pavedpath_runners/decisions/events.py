@@ -155,18 +155,22 @@ def _ask_again(draft: Draft, identity: int) -> None:
         draft.send(replace(job, rerun_wanted=True))
 
 
-def interrupted(scene: Scene, name: str, breaker: Breaker) -> Decision:
-    """Return what EC2's notice changes that it takes a machine away within two minutes: the job that runs there is
-    noted, and the pool's circuit breaker has one interruption more. The notice may come more than once."""
+def interrupted(scene: Scene, name: str, breaker: Breaker, ended: bool = False) -> Decision:
+    """Return what changes when EC2 takes a machine away within two minutes, or (`ended`) has done so: the job that runs
+    there is noted, and the pool's circuit breaker has one interruption more. The notice may come more than once, or
+    never: then the machine's end tells of it, and its job may have failed by then."""
     runner = scene.runners.get(name)
-    if runner is None or not runner.live or runner.interrupted_at:
+    if runner is None or not runner.live:
         return NOTHING
     draft = Draft(scene)
-    draft.put(replace(runner, interrupted_at=scene.now))
-    draft.store(capacity.interrupted(breaker, scene.now, runner.instance_type, runner.zone))
+    if not runner.interrupted_at:
+        draft.put(replace(runner, interrupted_at=scene.now))
+        draft.store(capacity.interrupted(breaker, scene.now, runner.instance_type, runner.zone))
+        draft.measure(Metric.INTERRUPTIONS, pool=runner.pool)
+        draft.tell("machine is taken away", runner=name, instance=runner.instance_id, job=runner.running)
     job = draft.job(runner.running)
-    if job is not None and job.state is JobState.RUNNING:
+    failed = job is not None and job.state is JobState.COMPLETED and job.runner == name and ended
+    if job is not None and not job.interrupted and (job.state is JobState.RUNNING or failed):
         draft.put(replace(job, interrupted=True))
-    draft.measure(Metric.INTERRUPTIONS, pool=runner.pool)
-    draft.tell("machine is taken away", runner=name, instance=runner.instance_id, job=runner.running)
+        _ask_again(draft, job.id)
     return Decision(draft.changes(), draft.effects)

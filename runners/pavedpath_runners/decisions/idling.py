@@ -14,6 +14,7 @@ from pavedpath_runners.records import Runner, RunnerState
 from .model import (
     NOTHING,
     WAITING,
+    Check,
     Decision,
     Deregister,
     Metric,
@@ -117,15 +118,29 @@ def _evidence(scene: Scene, runner: Runner) -> Decision:
     return _note(scene, replace(runner, idle_since=0.0, online_at=runner.online_at or scene.now))
 
 
-def _drained(scene: Scene, runner: Runner) -> Decision:
-    job = scene.jobs.get(runner.job) if runner.job is not None else None
-    failed = job is not None and job.runner == runner.name and job.state in WAITING and not runner.interrupted_at
-    why = "it ran no job" if runner.online_at else "it never came online"
+def let_go(scene: Scene, runner: Runner) -> Decision:
+    """Return how a job waits for another machine than one that drains: GitHub, asked after the registration was
+    removed, did not say that it runs."""
     draft = Draft(scene)
-    free = release(draft, runner, failed, why)
-    draft.put(step(free, RunnerState.DRAINING, scene.now, idle_since=0.0))
-    healthy = runner.online_at and not failed
+    draft.put(release(draft, runner, lost=not runner.interrupted_at, why=_why(runner)))
+    return Decision(draft.changes(), draft.effects)
+
+
+def _why(runner: Runner) -> str:
+    return "it ran no job" if runner.online_at else "it never came online"
+
+
+def _drained(scene: Scene, runner: Runner) -> Decision:
+    """A job that waits for it keeps it until GitHub was asked once more: `busy`, by which GitHub let it be removed, may
+    have been old, and the job run there."""
+    job = scene.jobs.get(runner.job) if runner.job is not None else None
+    waits = job is not None and job.runner == runner.name and job.state in WAITING
+    draft = Draft(scene)
+    draft.put(step(runner, RunnerState.DRAINING, scene.now, idle_since=0.0))
+    healthy = runner.online_at and (not waits or runner.interrupted_at)
     draft.measure(Metric.IDLE_REMOVED if healthy else Metric.RETIRED, pool=runner.pool)
-    draft.tell("machine drains", runner=runner.name, instance=runner.instance_id, why=why)
+    draft.tell("machine drains", runner=runner.name, instance=runner.instance_id, why=_why(runner))
     draft.effects.append(Withdraw(runner.instance_id))
+    if job is not None and waits:
+        draft.effects.append(Check(job.id))
     return Decision(draft.changes(), draft.effects)

@@ -214,6 +214,17 @@ def lease_is_over(runner: Runner, now: float) -> bool:
     return now - runner.changed_at > LEASE
 
 
+def give_back(scene: Scene, name: str, lease: float) -> Decision:
+    """Return the end of a lease whose holder stops half-way and knows it: a service did not serve him. The next one
+    need not wait until he would be dead."""
+    runner = scene.runners.get(name)
+    if runner is None or runner.changed_at != lease or not is_half_way(runner):
+        return NOTHING
+    draft = Draft(scene)
+    draft.put(replace(runner, changed_at=scene.now - LEASE - 1.0))
+    return Decision(draft.changes())
+
+
 def _take_lease(scene: Scene, runner: Runner) -> Decision:
     if not is_half_way(runner) or not lease_is_over(runner, scene.now):
         return NOTHING

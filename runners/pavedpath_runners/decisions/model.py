@@ -160,7 +160,7 @@ class AskOwn:
 
 @dataclass(frozen=True)
 class Rerun:
-    """Have GitHub run a job again: `RunActive` if it is too early."""
+    """Have GitHub run a job again: `NotRerun` if it is too early."""
 
     repository: str
     job: int
@@ -304,8 +304,8 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class RunActive:
-    """The workflow run still goes on."""
+class NotRerun:
+    """GitHub has not run a job again, for certain: its workflow run goes on, or GitHub is asked too much."""
 
 
 Outcome = (
@@ -325,7 +325,7 @@ Outcome = (
     | Seen
     | Found
     | Checked
-    | RunActive
+    | NotRerun
 )
 
 

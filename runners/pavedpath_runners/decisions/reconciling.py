@@ -4,8 +4,9 @@ It is level-triggered: it knows nothing of what was done before, and compares wh
 sees may be a minute old and the record is not, so nothing is concluded from a thing's absence until that has lasted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from pavedpath_runners.configuration import Fleet
 from pavedpath_runners.events import Action, JobEvent
@@ -24,17 +25,18 @@ from .model import (
     Deregister,
     Look,
     Metric,
+    NotRerun,
     Outcome,
     Rerun,
-    RunActive,
     Scene,
+    Seen,
     Sight,
     Stop,
     Stopped,
     Terminate,
     Withdraw,
 )
-from .moves import Draft, drop, fail, pool_of, requeue, step
+from .moves import Draft, drop, fail, follow, pool_of, requeue, step
 
 MISSING = 180.0
 """Seconds after which an instance that EC2 does not show is none: its lists lag, and ours is read before the record."""
@@ -42,6 +44,10 @@ SETTLE = 180.0
 """Seconds that a machine gets for its first boot before it is put to sleep."""
 RESEND = 45.0
 """Seconds within which a job's message counts as on its way."""
+AT_ONCE = 5.0
+"""The same where room has become free that the message may have found taken."""
+FREED = 3
+"""Jobs that the end of one machine calls at most: the pool may have had room before, and the reconciler calls all."""
 SILENCE = 300.0
 """Seconds without news after which GitHub is asked about a job that has a machine."""
 LONG_SILENCE = 900.0
@@ -65,10 +71,14 @@ def look(scene: Scene, name: str, sight: Sight, outcome: Outcome | None = None) 
         return _asleep(scene, runner)
     checked = isinstance(outcome, Checked)
     if outcome is not None and not checked:
-        return idling.remove(scene, name, outcome)
+        unwritten = runner.state is RunnerState.LAUNCHING
+        return _unwritten(scene, runner, outcome) if unwritten else idling.remove(scene, name, outcome)
     if is_dead(scene, runner, sight):
         return _ended(scene, runner, checked)
     match runner.state:
+        case RunnerState.DRAINING if (job := _waiting_job(scene, runner)) is not None:
+            # Only now that no job can reach it is GitHub's word on its own final.
+            return idling.let_go(scene, runner) if checked else Decision(effects=(Check(job.id),))
         case RunnerState.DONE | RunnerState.DRAINING:
             return idling.leftover(scene, runner) if idling.is_leftover(scene, runner) else NOTHING
         case RunnerState.BUSY:
@@ -93,7 +103,7 @@ def is_dead(scene: Scene, runner: Runner, sight: Sight) -> bool:
 
 
 def discard(scene: Scene, name: str, why: str) -> Decision:
-    """Return the end of a machine that no job can be on, since it has no registration."""
+    """Return the end of a machine that no job can be on, since it has no registration: it sleeps, or GitHub said so."""
     runner = scene.runners.get(name)
     if runner is None or runner.state not in (RunnerState.LAUNCHING, RunnerState.STOPPED) or runner.registration:
         return NOTHING
@@ -119,7 +129,7 @@ def _is_old(scene: Scene, runner: Runner) -> bool:
 def _ended(scene: Scene, runner: Runner, checked: bool) -> Decision:
     """Its instance is gone. A job that waits for it may have run on it, and its news be late or lost."""
     job = _waiting_job(scene, runner)
-    if job is not None and runner.registration and not checked:
+    if job is not None and not checked:
         return Decision(effects=(Check(job.id),))
     draft = Draft(scene)
     drop(draft, runner, _fails_its_job(scene, runner), "its instance ended")
@@ -169,18 +179,41 @@ def _doubt(runner: Runner, job: Job | None, checked: bool) -> Decision:
 def _half_way(scene: Scene, runner: Runner, checked: bool) -> Decision:
     if not is_half_way(runner) or not lease_is_over(runner, scene.now):
         return NOTHING
-    late = idling.is_late(runner, pool_of(scene.fleet, runner.pool), scene.now)
-    if runner.state is RunnerState.LAUNCHING:
-        if runner.job is None and not runner.warm:
-            return discard(scene, runner.name, "no job needs it")
-        if late or runner.interrupted_at:
-            return discard(scene, runner.name, "it never came online")
-    if runner.state is RunnerState.REGISTERED and late:
-        return _doubt(runner, _waiting_job(scene, runner), checked)
     job = _waiting_job(scene, runner)
+    if runner.state is RunnerState.LAUNCHING and _given_up(scene, runner):
+        return _doubt(runner, job, checked)
+    late = idling.is_late(runner, pool_of(scene.fleet, runner.pool), scene.now)
+    if runner.state is RunnerState.REGISTERED and late:
+        return _doubt(runner, job, checked)
     if job is None:
         return Decision(effects=(BringUp(runner.name),))
     return resend(scene, job.id)
+
+
+def _given_up(scene: Scene, runner: Runner) -> str:
+    """Why a machine without a registration is not to go on; empty: it is."""
+    if runner.job is None and not runner.warm:
+        return "no job needs it"
+    late = idling.is_late(runner, pool_of(scene.fleet, runner.pool), scene.now)
+    return "it never came online" if late or runner.interrupted_at else ""
+
+
+def _unwritten(scene: Scene, runner: Runner, outcome: Outcome) -> Decision:
+    """GitHub was asked about a machine that has no registration by its record, before it is given up.
+
+    Whoever made it one may have died before he wrote that, or after he had handed the configuration over and another
+    had doubted it: then a job may run there. What GitHub knows is registered, and goes the way of all that are.
+    """
+    why = _given_up(scene, runner)
+    if not isinstance(outcome, Seen) or not why or not lease_is_over(runner, scene.now):
+        return NOTHING
+    seen = outcome.registration
+    if seen is None:
+        return discard(scene, runner.name, why)
+    draft = Draft(scene)
+    facts = {"registration": seen.id, "scope": seen.scope, "stored": True}
+    follow(draft, step(runner, RunnerState.REGISTERED, scene.now, **facts))
+    return Decision(draft.changes(), draft.effects)
 
 
 def _parking(scene: Scene, runner: Runner, sight: Sight) -> Decision:
@@ -252,10 +285,10 @@ def unknown(scene: Scene, identity: int) -> Decision:
     return Decision(draft.changes(), draft.effects)
 
 
-def resend(scene: Scene, identity: int) -> Decision:
-    """Return a job's message once more, unless one is on its way."""
+def resend(scene: Scene, identity: int, patience: float = RESEND) -> Decision:
+    """Return a job's message once more, unless one is on its way: it was sent within so many seconds."""
     job = scene.jobs.get(identity)
-    if job is None or job.state not in WAITING or scene.now - job.sent_at < RESEND or job.not_before > scene.now:
+    if job is None or job.state not in WAITING or scene.now - job.sent_at < patience or job.not_before > scene.now:
         return NOTHING
     draft = Draft(scene)
     draft.send(job)
@@ -272,7 +305,7 @@ def again(scene: Scene, identity: int, outcome: Outcome | None) -> Decision:
     if job is None:
         return NOTHING
     draft = Draft(scene)
-    if isinstance(outcome, RunActive):
+    if isinstance(outcome, NotRerun):
         if not job.rerun or job.rerun_wanted:
             return NOTHING
         draft.put(replace(job, rerun=False, rerun_wanted=True, checked_at=scene.now))
@@ -319,18 +352,23 @@ def due(jobs: Sequence[Job], free: Mapping[str, int], launches: int, now: float)
     return chosen
 
 
-def has_turn(job: Job, jobs: Sequence[Job], free: int, now: float) -> bool:
+def has_turn(job: Job, jobs: Iterable[Job], free: int, now: float) -> bool:
     """Whether no older job needs the room that a pool has left: else newcomers, whose message comes at once, could
-    starve those that wait for the reconciler's."""
-    older = sum(
-        1
-        for each in jobs
-        if each.pool == job.pool
-        and each.state is JobState.QUEUED
-        and each.not_before <= now
-        and (each.queued_at, each.id) < (job.queued_at, job.id)
-    )
+    starve those that wait for the reconciler's. `jobs`: the oldest first; no more are taken than it needs."""
+    older = 0
+    for each in jobs:
+        if older >= free or each.queued_at > job.queued_at:
+            break
+        first = (each.queued_at, each.id) < (job.queued_at, job.id)
+        if first and each.pool == job.pool and each.state is JobState.QUEUED and each.not_before <= now:
+            older += 1
     return older < free
+
+
+def next_due(pool: str, jobs: Iterable[Job], free: int, now: float) -> Sequence[Job]:
+    """Return the queued jobs of a pool that get the room which has just become free. `jobs`: as for `has_turn`."""
+    due = (each for each in jobs if each.pool == pool and each.state is JobState.QUEUED and each.not_before <= now)
+    return list(islice(due, max(0, min(free, FREED))))
 
 
 # --- what no record claims -------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The function behind the launch queue."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pavedpath_runners.adapters.sqs import job_of
@@ -10,6 +11,12 @@ from pavedpath_runners.ports import ConflictError, Telemetry, UnavailableError
 RESERVE_SECONDS = 25.0
 """Time that one launch may take: with less than that left, a message waits for the next invocation."""
 
+AGAIN_SECONDS = 5.0
+"""Seconds after which a message comes again that a service's failure kept from its work; twice as long each time."""
+MOST_SECONDS = 120.0
+PATIENCE = 4
+"""Receives after which such a message is left to the reconciler; the queue's dead letters begin after one more."""
+
 
 def handler(event: Mapping[str, Any], context: wiring.Context) -> dict[str, Any]:
     """Launch for each job of a batch (event source mapping with ReportBatchItemFailures)."""
@@ -18,44 +25,59 @@ def handler(event: Mapping[str, Any], context: wiring.Context) -> dict[str, Any]
     fleet = wiring.configuration()
     world = wiring.world(fleet)
     control = ControlPlane(fleet, world)
-    return handle(event["Records"], control.launch, world.telemetry, lambda: wiring.remaining(context))
+    return handle(
+        event["Records"], control.launch, world.queue.postpone, world.telemetry, lambda: wiring.remaining(context)
+    )
 
 
 def handle(
     messages: Sequence[Mapping[str, Any]],
     launch: Callable[[int], None],
+    postpone: Callable[[str, float], None],
     telemetry: Telemetry,
     left: Callable[[], float],
 ) -> dict[str, Any]:
     """Launch for each message, and name those that must come again.
 
-    A message that fails keeps the later ones of its job back, as its FIFO group wants it, and no others: jobs do not
-    depend on each other.
+    What a service that throttles or fails has prevented comes again soon: the ledger says how far it got. After
+    `PATIENCE` receives it is left to the reconciler, which looks each minute; only defects become dead letters.
 
     Args:
-        messages: SQS's records.
+        messages: SQS's records. Each is a group of its own, so that none keeps others back.
         launch: takes a job's id.
+        postpone: takes a message's receipt handle, and the seconds after which it is to come again.
         telemetry: is told what failed.
         left: seconds until the function is killed.
 
     Returns:
         dict[str, Any]: `batchItemFailures`, as Lambda wants it.
     """
-    held: set[str] = set()
-    failed: list[str] = []
-    for message in messages:
-        group = message["attributes"]["MessageGroupId"]
-        if group in held or left() < RESERVE_SECONDS or not _launched(message, launch, telemetry):
-            held.add(group)
-            failed.append(message["messageId"])
+    failed = [
+        message["messageId"]
+        for message in messages
+        if left() < RESERVE_SECONDS or not _launched(message, launch, postpone, telemetry)
+    ]
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
 
-def _launched(message: Mapping[str, Any], launch: Callable[[int], None], telemetry: Telemetry) -> bool:
+def _launched(
+    message: Mapping[str, Any],
+    launch: Callable[[int], None],
+    postpone: Callable[[str, float], None],
+    telemetry: Telemetry,
+) -> bool:
+    """Whether a message has done its duty."""
     try:
         launch(job_of(message["body"]))
     except (UnavailableError, ConflictError) as error:
-        telemetry.say("launch_postponed", message=message["messageId"], why=_told(error))
+        receives = int(message["attributes"]["ApproximateReceiveCount"])
+        telemetry.say("launch_postponed", message=message["messageId"], receives=receives, why=_told(error))
+        if receives >= PATIENCE:
+            return True
+        wanted = error.retry_after if isinstance(error, UnavailableError) else 0.0
+        # Where this fails too, the message comes when its visibility time-out is over.
+        with suppress(UnavailableError):
+            postpone(message["receiptHandle"], min(MOST_SECONDS, max(wanted, AGAIN_SECONDS * 2 ** (receives - 1))))
     except Exception as error:  # noqa: BLE001 - one job's defect must not keep the others of the batch from launching
         telemetry.count("LaunchErrors")
         telemetry.say("launch_failed", message=message["messageId"], why=_told(error))

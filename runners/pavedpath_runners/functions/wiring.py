@@ -64,7 +64,7 @@ def secret(arn: str) -> str:
     """The current value of a secret of Secrets Manager.
 
     Raises:
-        RuntimeError: it has none: a person puts the App's key there after the deployment.
+        UnavailableError: it has none yet: a person puts the App's key there after the deployment, and jobs wait for it.
     """
     from botocore.exceptions import ClientError
 
@@ -76,7 +76,7 @@ def secret(arn: str) -> str:
     except ClientError as error:
         if code_of(error) != "ResourceNotFoundException":
             raise
-        raise RuntimeError(
+        raise UnavailableError(
             f"{arn} holds nothing, and nothing is launched without it. Put the GitHub App's private key (PEM) there:"
             " aws secretsmanager put-secret-value --secret-id … --secret-string file://…"
         ) from error
@@ -166,16 +166,17 @@ def _world(fleet: Fleet) -> World:
         CLOCK,
         redaction.learn,
     )
+    telemetry = EmbeddedMetrics(sys.stdout, CLOCK, fleet.name, redaction)
     return World(
         clock=CLOCK,
         ledger=TableLedger(
             client("dynamodb"), variable("PAVEDPATH_TABLE"), CLOCK, fleet.record_days, fleet.delivery_days
         ),
-        compute=FleetCompute(client("ec2"), fleet, CLOCK),
+        compute=FleetCompute(client("ec2"), fleet, CLOCK, telemetry),
         handover=ParameterHandover(client("ssm"), fleet, region, account, partition),
         forge=GithubForge(transport, fleet, CLOCK),
         queue=JobQueue(client("sqs"), variable("PAVEDPATH_QUEUE_URL")),
-        telemetry=EmbeddedMetrics(sys.stdout, CLOCK, fleet.name, redaction),
+        telemetry=telemetry,
     )
 
 

@@ -1,31 +1,23 @@
 """The command: `python -m pavedpath_runners.simulator run | show | compare`."""
 
 import argparse
-import multiprocessing
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from .baseline_comparison import POLICIES, compare, table
-from .invariants import ViolationError, line
+from .invariants import line
 from .pavedpath import PAVEDPATH
 from .policy import Deployment
 from .scenario import KINDS, draw
-from .simulation import Result, Simulation, run
+from .seeds import Failure
+from .seeds import results as run_seeds
+from .simulation import Result, Simulation
 
 SIMULATED = "SIMULATED: virtual time, models of the services; no measurement of any real one"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A seed that broke an invariant."""
-
-    seed: int
-    told: str
 
 
 def seeds_of(text: str) -> Sequence[int]:
@@ -43,27 +35,11 @@ def seeds_of(text: str) -> Sequence[int]:
     return found
 
 
-def _one(seed: int) -> Result | Failure:
-    try:
-        return run(draw(seed), seed, PAVEDPATH)
-    except ViolationError as error:
-        return Failure(seed, str(error))
-
-
-def _results(seeds: Sequence[int], jobs: int) -> Iterator[Result | Failure]:
-    if jobs == 1:
-        yield from map(_one, seeds)
-        return
-    # Not forked: greenlets and threads of the parent have no business in the children.
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(_one, seeds, chunksize=20)
-
-
 def _run(console: Console, seeds: Sequence[int], jobs: int, most: int) -> int:
     began = time.monotonic()
     results: list[Result] = []
     failures: list[Failure] = []
-    for number, each in enumerate(_results(seeds, jobs), start=1):
+    for number, each in enumerate(run_seeds(seeds, jobs), start=1):
         if isinstance(each, Failure):
             failures.append(each)
             console.print(each.told, markup=False, highlight=False, soft_wrap=True)

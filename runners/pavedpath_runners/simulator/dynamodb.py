@@ -2,6 +2,7 @@
 
 import heapq
 import json
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,11 @@ from .expressions import Scope, condition, update
 _LATENCY = 0.008
 _IDEMPOTENCY = 600.0
 """Seconds for which a transaction's token is known (DynamoDB, "TransactWriteItems": 10 minutes)."""
+_FORGIVEN = 5 * 365 * 86400.0
+"""Seconds after which an expiry is taken for a mistake, and deletes nothing (DynamoDB, "Time to Live": five years)."""
 Attributes = Mapping[str, Mapping[str, Any]]
+_Place = tuple[float, str]
+"""An item's range key and `pk`."""
 
 
 def client_error(operation: str, code: str, message: str, **more: Any) -> ClientError:
@@ -41,7 +46,9 @@ class DynamoDB:
     """One table with the hash key `pk`, and the sparse index `open` (hash `open`, range `at`, all attributes).
 
     Writes are serial and atomic, as a transaction's; a contended one may be refused with TransactionConflict instead.
-    The index sees a write `lag` seconds later, drawn for each, and never an older one after a newer one.
+    The index sees a write `lag` seconds later, drawn for each, and never an older one after a newer one. What has
+    `expires` is deleted as soon as it may be, by the first write after that time: DynamoDB promises only "within a few
+    days".
     """
 
     def __init__(self, engine: Engine, lag: float = 0.2, page: int = 100, contention: float = 0.0) -> None:
@@ -50,15 +57,20 @@ class DynamoDB:
         self._page = page
         self._contention = contention
         self._items: dict[str, Attributes] = {}
-        self._index: dict[str, dict[str, Attributes]] = {}
-        """By the index's hash key, by `pk`."""
-        self._shown: dict[str, tuple[int, str]] = {}
-        """By `pk`: number of the write that the index has seen last, and where it lies in the index."""
+        self._index: dict[str, dict[_Place, Attributes]] = {}
+        """By the index's hash key, by the place within."""
+        self._order: dict[str, list[_Place]] = {}
+        """By the index's hash key: the places in their order."""
+        self._shown: dict[str, tuple[int, str, _Place | None]] = {}
+        """By `pk`: number of the write that the index has seen last, its hash key there, and its place."""
         self._behind: list[tuple[float, int, str, Attributes | None]] = []
         self.on_write: Callable[[str, Attributes | None, Attributes], None] = lambda _key, _old, _new: None
         """Called with the key, what was stored and what is stored now."""
         self.open: dict[str, str] = {}
         """Key of the index by `pk`, as it will show when it has caught up; in the order of writing."""
+        self.on_expiry: Callable[[str], None] = lambda _key: None
+        """Called with the key of an item that has expired and was deleted."""
+        self._expiring: list[tuple[float, str]] = []
         self._writes = 0
         self._tokens: dict[str, tuple[float, Any]] = {}
         self._refusals = AwsRefusals("ProvisionedThroughputExceededException")
@@ -163,6 +175,9 @@ class DynamoDB:
         else:
             self._items[key] = item
             self.on_write(key, old, item)
+            if "expires" in item and (expiry := float(item["expires"]["N"])) > self._engine.time - _FORGIVEN:
+                heapq.heappush(self._expiring, (expiry, key))
+        self._expire()
         if item is not None and "open" in item:
             self.open[key] = item["open"]["S"]
         else:
@@ -170,9 +185,24 @@ class DynamoDB:
         if key not in self._shown and (item is None or "open" not in item):
             return
         self._writes += 1
-        self._shown.setdefault(key, (0, ""))
+        self._shown.setdefault(key, (0, "", None))
         shown_at = self._engine.time + (self._engine.random.random() * 2 * self._lag if self._lag else 0.0)
         heapq.heappush(self._behind, (shown_at, self._writes, key, item))
+
+    def _expire(self) -> None:
+        while self._expiring and self._expiring[0][0] < self._engine.time:
+            at, key = heapq.heappop(self._expiring)
+            item = self._items.get(key)
+            if item is not None and "expires" in item and float(item["expires"]["N"]) == at:
+                self._delete(key)
+
+    def _delete(self, key: str) -> None:
+        del self._items[key]
+        self.open.pop(key, None)
+        _, kind, place = self._shown.pop(key, (0, "", None))
+        if place is not None:
+            self._take_out(kind, place)
+        self.on_expiry(key)
 
     def _tell(self, key: str, item: Attributes | None) -> None:
         kind, _, name = key.partition("#")
@@ -187,15 +217,22 @@ class DynamoDB:
     def _catch_up(self) -> None:
         while self._behind and self._behind[0][0] <= self._engine.time:
             _, number, key, item = heapq.heappop(self._behind)
-            seen, place = self._shown[key]
-            if number < seen:
+            seen, kind, place = self._shown.get(key, (number + 1, "", None))
+            if number < seen:  # or it has expired meanwhile
                 continue
-            if place:
-                self._index[place].pop(key, None)
-            place = item["open"]["S"] if item is not None and "open" in item else ""
-            if item is not None and place:
-                self._index.setdefault(place, {})[key] = item
-            self._shown[key] = (number, place)
+            if place is not None:
+                self._take_out(kind, place)
+            kind, place = "", None
+            if item is not None and "open" in item:
+                kind, place = item["open"]["S"], _place(item)
+                self._index.setdefault(kind, {})[place] = item
+                insort(self._order.setdefault(kind, []), place)
+            self._shown[key] = (number, kind, place)
+
+    def _take_out(self, kind: str, place: _Place) -> None:
+        del self._index[kind][place]
+        order = self._order[kind]
+        del order[bisect_left(order, place)]
 
     def _query(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if request.get("IndexName") != "open":
@@ -205,14 +242,14 @@ class DynamoDB:
         if request.get("ExpressionAttributeNames", {}).get(sign.strip(), sign.strip()) != "open":
             raise client_error("Query", "ValidationException", "Query condition missed key schema element: open")
         hash_key = request["ExpressionAttributeValues"][placeholder.strip()]["S"]
-        found: list[Attributes] = sorted(self._index.get(hash_key, {}).values(), key=_order)
-        start = request.get("ExclusiveStartKey")
-        if start:
-            found = [each for each in found if _order(each) > _order(start)]
-        size: int = min(request.get("Limit", self._page), self._page)
-        answer: dict[str, Any] = {"Items": found[:size], "Count": len(found[:size])}
-        if len(found) > size:
-            answer["LastEvaluatedKey"] = _index_key(found[size - 1])
+        order, items = self._order.get(hash_key, []), self._index.get(hash_key, {})
+        after = request.get("ExclusiveStartKey")
+        start = bisect_right(order, _place(after)) if after else 0
+        end = start + min(request.get("Limit", self._page), self._page)
+        found = [items[each] for each in order[start:end]]
+        answer: dict[str, Any] = {"Items": found, "Count": len(found)}
+        if len(order) > end:
+            answer["LastEvaluatedKey"] = _index_key(found[-1])
         return answer
 
 
@@ -220,5 +257,5 @@ def _index_key(item: Attributes) -> Attributes:
     return {name: item[name] for name in ("open", "at", "pk")}
 
 
-def _order(item: Attributes) -> tuple[float, str]:
+def _place(item: Attributes) -> _Place:
     return float(item["at"]["N"]), item["pk"]["S"]

@@ -1,5 +1,6 @@
 """A model of EC2 at the level of boto3's low-level client."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from .engine import Engine
 _LATENCY = 0.3
 _SHOWN = (300.0, 3600.0)
 """Seconds for which EC2 still shows a terminated machine, least and most: it promises no time."""
+_KNOWN = 86400.0
+"""Seconds for which a client token is known."""
 _NO_MACHINE = ("InsufficientInstanceCapacity", "UnfulfillableCapacity", "MaxSpotInstanceCountExceeded")
 _REASONS: Mapping[str, str] = {
     "EC2": "Server.SpotInstanceTermination",
@@ -43,7 +46,7 @@ class Drought:
         )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Machine:
     """One instance."""
 
@@ -109,7 +112,8 @@ class EC2:
         self._droughts = droughts
         self._lag = lag
         self._page = page
-        self._tokens: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._tokens: dict[str, tuple[float, bytes, dict[str, Any]]] = {}
+        """By token: when it was used, with which content, and the answer."""
         self._fleets = 0
         self._refusals = AwsRefusals("RequestLimitExceeded")
         self.machines: dict[str, Machine] = {}
@@ -146,9 +150,9 @@ class EC2:
 
     def _create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         token = request.get("ClientToken", "")
-        content = json.dumps(request, sort_keys=True)
+        content = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
         if token in self._tokens:
-            before, answer = self._tokens[token]
+            _, before, answer = self._tokens[token]
             if before != content:
                 raise client_error("CreateFleet", "IdempotentParameterMismatch", "other parameters, same client token")
             return answer
@@ -166,8 +170,16 @@ class EC2:
         for offer in offers if not fitting else ():
             answer["Errors"].append(self._error(offer, market))
         if token:
-            self._tokens[token] = (content, answer)
+            self._remember(token, content, answer)
         return answer
+
+    def _remember(self, token: str, content: bytes, answer: dict[str, Any]) -> None:
+        self._tokens[token] = (self._engine.time, content, answer)
+        while self._tokens:
+            oldest = next(iter(self._tokens))
+            if self._tokens[oldest][0] + _KNOWN > self._engine.time:
+                return
+            del self._tokens[oldest]
 
     def _zone(self, offer: Mapping[str, Any]) -> str:
         return self._zones[offer["SubnetId"]]
@@ -246,10 +258,10 @@ class EC2:
 
     def _describe(self, request: Mapping[str, Any]) -> dict[str, Any]:
         now = self._engine.time
-        wanted = [(each["Name"], each["Values"]) for each in request.get("Filters", ())]
+        filters = {each["Name"]: each["Values"] for each in request.get("Filters", ())}
         ids = request.get("InstanceIds")
-        some = self._found("DescribeInstances", ids) if ids else self.machines.values()
-        found = [each for each in some if each.visible_at <= now and self._fits(each, wanted)]
+        some = self._found("DescribeInstances", ids) if ids else self._filtered(filters)
+        found = [each for each in some if each.visible_at <= now]
         start = int(request.get("NextToken", 0))
         end = start + min(self._page, request.get("MaxResults", self._page))
         answer: dict[str, Any] = {"Reservations": [{"Instances": [self._shape(each)]} for each in found[start:end]]}
@@ -257,17 +269,20 @@ class EC2:
             answer["NextToken"] = str(end)
         return answer
 
-    def _fits(self, machine: Machine, wanted: Iterable[tuple[str, Sequence[str]]]) -> bool:
-        for name, values in wanted:
+    def _filtered(self, filters: Mapping[str, Sequence[str]]) -> Iterable[Machine]:
+        """Machines that pass all filters, in the order of their launch."""
+        found: Iterable[Machine] = self.machines.values()
+        if "instance-id" in filters:
+            found = [self.machines[each] for each in sorted(set(filters["instance-id"])) if each in self.machines]
+        for name, values in filters.items():
             if name.startswith("tag:"):
-                if machine.tags.get(name[4:]) not in values:
-                    return False
+                key = name.removeprefix("tag:")
+                found = [each for each in found if each.tags.get(key) in values]
             elif name == "instance-state-name":
-                if self._state(machine) not in values:
-                    return False
-            elif name != "instance-id" or machine.id not in values:
-                return False
-        return True
+                found = [each for each in found if self._state(each) in values]
+            elif name != "instance-id":
+                raise client_error("DescribeInstances", "InvalidParameterValue", f"The filter '{name}' is invalid")
+        return found
 
     def _shape(self, machine: Machine) -> dict[str, Any]:
         state = self._state(machine)

@@ -30,7 +30,7 @@ class ExpressionError(ValueError):
     """An expression that DynamoDB, or this model of it, does not know."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Scope:
     """What an expression is evaluated over."""
 

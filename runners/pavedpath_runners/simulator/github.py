@@ -1,10 +1,9 @@
 """A model of GitHub Actions: jobs, runners, their REST API as the adapter's transport sees it, and webhooks."""
 
-import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -48,7 +47,7 @@ class Habits:
     """Seconds after which a queued job is cancelled (GitHub: 24 h)."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class WorkflowJob:
     """A job as GitHub keeps it."""
 
@@ -76,7 +75,7 @@ class WorkflowJob:
     lost_machine: bool = False
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Registered:
     """A runner as GitHub keeps it."""
 
@@ -96,7 +95,7 @@ class Registered:
     """Whether its configuration has been used."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Attempt:
     id: int
     guid: str
@@ -169,6 +168,8 @@ class GitHub:
         self._queued: dict[tuple[str, ...], dict[int, WorkflowJob]] = {}
         self._idle: dict[int, Registered] = {}
         self._attempts: list[_Attempt] = []
+        self._forgotten = 0
+        """Attempts that are listed no more and were dropped from the list's beginning."""
         self._numbers = 0
         self._next_job = 0
         self._window = (0.0, 0)
@@ -329,7 +330,7 @@ class GitHub:
             {
                 "x-github-event": "workflow_job",
                 "x-github-delivery": guid,
-                "x-hub-signature-256": "sha256=" + hmac.new(self._secret, body, hashlib.sha256).hexdigest(),
+                "x-hub-signature-256": "sha256=" + hmac.digest(self._secret, body, "sha256").hex(),
                 "content-type": "application/json",
             },
             body,
@@ -356,6 +357,7 @@ class GitHub:
         def record(status: int) -> None:
             attempt.status_code = status
             self._attempts.append(attempt)
+            self._forget_attempts()
             if not 200 <= status < 400:
                 self.failed_deliveries += 1
                 self._engine.say("github", "webhook failed", detail=f"{action} {guid[-6:]} {status or 'no answer'}")
@@ -364,6 +366,13 @@ class GitHub:
             record(0)
         else:
             self.send(hook, record)
+
+    def _forget_attempts(self) -> None:
+        half = len(self._attempts) // 2
+        # They lie in the order of their answers, which come within ten seconds.
+        if self._attempts[half].at + _KNOWN_SECONDS + 60 < self._engine.time:
+            del self._attempts[:half]
+            self._forgotten += half
 
     def _payload(self, job: WorkflowJob, action: str) -> dict[str, Any]:
         owner, name = job.repository.split("/")
@@ -453,9 +462,11 @@ class GitHub:
 
     def _list_runners(self, asked: _Asked) -> Answer:
         scope = asked.found[0] if "/" in asked.found[0] else ""
-        every = [each for each in self.registrations.values() if each.scope == scope]
+        every: Iterable[Registered] = self.registrations.values()
         if "name" in asked.query:
-            every = [each for each in every if each.name == asked.query["name"]]
+            named = self._names.get(asked.query["name"])
+            every = () if named is None else (named,)
+        every = [each for each in every if each.scope == scope]
         return self._page("runners", every, self._runner, asked.query)
 
     @staticmethod
@@ -530,17 +541,18 @@ class GitHub:
 
     def _list_deliveries(self, asked: _Asked) -> Answer:
         size, cursor = min(100, int(asked.query.get("per_page", 30))), asked.query.get("cursor")
-        end = int(cursor.removeprefix("v1_")) if cursor else len(self._attempts)
+        end = max(0, int(cursor.removeprefix("v1_")) - self._forgotten) if cursor else len(self._attempts)
         start = max(0, end - size)
         oldest = self._engine.time - _KNOWN_SECONDS
         page = [_attempt(each) for each in reversed(self._attempts[start:end]) if each.at >= oldest]
-        link = {"link": f'<https://api.github.com/next?cursor=v1_{start}&per_page={size}>; rel="next"'}
+        after = start + self._forgotten
+        link = {"link": f'<https://api.github.com/next?cursor=v1_{after}&per_page={size}>; rel="next"'}
         return Answer(200, link if start else {}, page)
 
     def _redeliver(self, asked: _Asked) -> Answer:
-        wanted = int(asked.found[1])
+        wanted, oldest = int(asked.found[1]), self._engine.time - _KNOWN_SECONDS
         for each in reversed(self._attempts):
-            if each.id == wanted:
+            if each.id == wanted and each.at >= oldest:
                 lost = self.faulty and self._engine.random.random() < self.habits.lost
                 after = self._engine.random.uniform(0.5, 5)
                 self._engine.after(after, self._deliver, each.guid, each.action, each.hook, True, lost)

@@ -5,8 +5,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from pavedpath_runners.configuration import Market
 from pavedpath_runners.records import TRANSITIONS, JobState
 
 from .dynamodb import Attributes
@@ -20,6 +21,9 @@ _HOUR = 3600.0
 SLACK = 15 * 60.0
 """Seconds beyond what the configuration promises: the reconciler comes once a minute, its token buckets make clean-up
 wait for launches, and a lease of 90 s and a visibility time-out pass before what crashed is taken up again."""
+_STATE = re.compile(r'"state": ?"(\w+)"')
+"""A record's state in its JSON, where quotes within a text have a backslash. Every write is looked at: to read all of
+it takes ten times as long."""
 WILD = 4 * _HOUR
 """Bound of everything while faults last: then a step may fail any number of times."""
 
@@ -97,10 +101,12 @@ class Watch:
         self._launches: dict[int, list[Machine]] = {}
         """Live machines by the job for which they were launched."""
         self._ran: dict[str, int] = {}
-        """Job that ran on an instance."""
+        """Job that ran on a live instance."""
         self._since: dict[int, float] = {}
         """By running job: since when."""
         self._unclaimed: dict[str, float] = {}
+        self._prices: dict[str, float] = {}
+        self._droughts = [START + each.end for each in world.scenario.droughts]
         self._maximum = {each.name: each.maximum for each in fleet.pools}
         self._live: dict[str, dict[str, Machine]] = {each.name: {} for each in fleet.pools}
         self._full: dict[str, float] = {}
@@ -122,6 +128,8 @@ class Watch:
 
     def _fail(self, what: str, job: int = 0, machine: str = "") -> None:
         self.world.engine.say("invariant", what, job, machine)
+        if self.world.deployment.strict:
+            self.world.engine.stop()
         if self.broken is None:
             self.broken = (what, job, machine)
 
@@ -139,7 +147,7 @@ class Watch:
         kind, _, name = key.partition("#")
         if kind not in ("JOB", "RUNNER"):
             return
-        state = json.loads(new["body"]["S"])["state"]
+        state = cast(re.Match[str], _STATE.search(new["body"]["S"])).group(1)
         before = self._states.get(key)
         self._states[key] = state
         job, machine = (int(name), "") if kind == "JOB" else (0, name)
@@ -149,6 +157,10 @@ class Watch:
             return
         if JobState(state) not in TRANSITIONS[JobState(before)] if kind == "JOB" else before == "gone":
             self._fail(f"{key} goes from {before} to {state}", job, machine)
+
+    def expired(self, key: str) -> None:
+        """A record that has expired may come anew."""
+        self._states.pop(key, None)
 
     def _claimed(self, machine: Machine) -> bool:
         """Whether the ledger has a live record of a machine."""
@@ -164,8 +176,7 @@ class Watch:
         if machine.token and self._tokens.setdefault(machine.token, machine.id) != machine.id:
             self._fail("two instances of one client token", machine=machine.id)
         self._count_pool(machine)
-        match = self._name.fullmatch(machine.runner)
-        identity = int(match.group(1)) if match else int(machine.tags.get("simulator:job", 0))
+        identity = self._launched_for(machine)
         job = self.world.github.jobs.get(identity)
         if job is None:
             return
@@ -177,26 +188,33 @@ class Watch:
             self.counters.wasted_launches += 1
         self._launches.setdefault(identity, []).append(machine)
 
+    def _launched_for(self, machine: Machine) -> int:
+        """The job for which a machine was launched; 0: none."""
+        match = self._name.fullmatch(machine.runner)
+        return int(match.group(1)) if match else int(machine.tags.get("simulator:job", 0))
+
     def _serves(self, machine: Machine, job: int) -> bool:
         if not machine.live or self._ran.get(machine.id, job) != job:
             return False
-        worn = self.world.machines.interrupted | self.world.machines.broken
         if not self.world.deployment.strict:
-            return machine.id not in worn
+            machines = self.world.machines
+            return machine.id not in machines.interrupted and machine.id not in machines.broken
         return self._claimed(machine) and self.record(f"RUNNER#{machine.runner}").get("job") == job
 
     def _count_pool(self, machine: Machine) -> None:
         name = machine.tags.get("pavedpath:pool", "")
         if name not in self._live:
             return
-        self._live[name][machine.id] = machine
+        machines, most = self._live[name], self._maximum[name]
+        machines[machine.id] = machine
+        if len(machines) < most:
+            return
+        self._full[name] = self.world.engine.time
         strict = self.world.deployment.strict
-        live = sum(1 for each in self._live[name].values() if not strict or self._claimed(each))
-        if live > self._maximum[name]:
+        live = sum(1 for each in machines.values() if not strict or self._claimed(each))
+        if live > most:
             self.counters.over_maximum += 1
-            self._fail(f"pool {name} has {live} machines, of at most {self._maximum[name]}", machine=machine.id)
-        if len(self._live[name]) >= self._maximum[name]:
-            self._full[name] = self.world.engine.time
+            self._fail(f"pool {name} has {live} machines, of at most {most}", machine=machine.id)
 
     def asked(self, machine: Machine, how: str) -> None:
         """No machine is ended or put to sleep by the control plane while a job runs on it, but at the end of its
@@ -216,6 +234,8 @@ class Watch:
         if machine.live:
             return
         self._unclaimed.pop(machine.id, None)
+        self._ran.pop(machine.id, None)
+        self._drop_launch(machine)
         name = machine.tags.get("pavedpath:pool", "")
         if name in self._live:
             if len(self._live[name]) >= self._maximum[name]:
@@ -223,12 +243,23 @@ class Watch:
             self._live[name].pop(machine.id, None)
         self._cost(machine)
 
+    def _drop_launch(self, machine: Machine) -> None:
+        identity = self._launched_for(machine)
+        left = [each for each in self._launches.pop(identity, ()) if each is not machine]
+        if left:
+            self._launches[identity] = left
+
     def _cost(self, machine: Machine) -> None:
         seconds = machine.ran(self.world.engine.time)
         self.counters.machine_seconds += seconds
-        prices = [each.hourly_usd.get(machine.type, 0.0) for each in self.world.scenario.fleet.pools]
-        share = SPOT_SHARE if machine.market.value == "spot" else 1.0
-        self.counters.spend_usd += seconds / _HOUR * max(prices) * share
+        share = SPOT_SHARE if machine.market is Market.SPOT else 1.0
+        self.counters.spend_usd += seconds / _HOUR * self._price(machine.type) * share
+
+    def _price(self, kind: str) -> float:
+        """USD an hour; the highest, if pools know several."""
+        if kind not in self._prices:
+            self._prices[kind] = max(each.hourly_usd.get(kind, 0.0) for each in self.world.scenario.fleet.pools)
+        return self._prices[kind]
 
     def assigned(self, runner: Registered, job: WorkflowJob) -> None:
         """Note which machine runs a job."""
@@ -264,10 +295,9 @@ class Watch:
             self._lose(job, "was cancelled by GitHub's time limit")
 
     def _note_machine(self, job: WorkflowJob) -> None:
-        for each in self.world.machines.agents.values():
-            if each.runner is not None and each.runner.id == job.registration:
-                self._ran[each.machine.id] = job.id
-                return
+        machine = self.world.machines.with_runner(job.registration)
+        if machine is not None:
+            self._ran[machine.id] = job.id
 
     def _pool_of(self, job: WorkflowJob) -> str:
         arrival = self.world.arrivals.get(job.rerun_of or job.id)
@@ -329,7 +359,7 @@ class Watch:
         pool = self._pool_of(job)
         if job.status != "queued" or self._started.get(pool, 0.0) <= job.queued_at:
             return
-        droughts = [START + each.end for each in self.world.scenario.droughts if START + each.end <= now]
+        droughts = [each for each in self._droughts if each <= now]
         since = max([job.queued_at, self._full.get(pool, 0.0), *droughts])
         if now > self.world.calm_at:
             since = max(since, self.world.calm_at)

@@ -40,6 +40,8 @@ class Lambdas:
     def defect(self) -> None:
         """Note the error that is being handled."""
         self.defects.append(traceback.format_exc())
+        if self._deployment.strict:
+            self._engine.stop()
 
     def start(self) -> None:
         """Begin the schedule."""

@@ -29,7 +29,7 @@ class Wear:
     """Seconds without a configuration after which the machine shuts itself down."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Agent:
     """The agent of one machine."""
 
@@ -196,6 +196,11 @@ class Machines:
             return
         self._engine.say("machine", "shuts down", machine=agent.machine.id, detail=why)
         self._engine.after(self._engine.random.uniform(1, 8), self._ec2.change, agent.machine, "terminated", "itself")
+
+    def with_runner(self, registration: int) -> Machine | None:
+        """The machine whose agent is online with a registration."""
+        agent = self._by_runner.get(registration)
+        return agent.machine if agent else None
 
     def busy(self, machine: Machine) -> WorkflowJob | None:
         """The job that runs on a machine now."""

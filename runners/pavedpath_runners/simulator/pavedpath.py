@@ -28,6 +28,7 @@ class Pavedpath:
             services.dynamodb, services.table, clock, fleet.record_days, fleet.delivery_days, self._token
         )
         self._compute = FleetCompute(services.ec2, fleet, clock)
+        self._queue = JobQueue(services.sqs, services.queue_url)
         self._control = ControlPlane(
             fleet,
             World(
@@ -36,7 +37,7 @@ class Pavedpath:
                 compute=self._compute,
                 handover=ParameterHandover(services.ssm, fleet, REGION, ACCOUNT),
                 forge=GithubForge(services.github, fleet, clock),
-                queue=JobQueue(services.sqs, services.queue_url),
+                queue=self._queue,
                 telemetry=services.telemetry,
             ),
         )
@@ -56,11 +57,16 @@ class Pavedpath:
         """By functions/launch.py."""
         records = [
             # JobQueue has a group for each message.
-            {"messageId": each.id, "body": each.body, "attributes": {"MessageGroupId": each.id}}
+            {
+                "messageId": each.id,
+                "receiptHandle": each.handle,
+                "body": each.body,
+                "attributes": {"MessageGroupId": each.id, "ApproximateReceiveCount": str(each.receives)},
+            }
             for each in batch
         ]
         services = self._services
-        answer = launch.handle(records, self._launched, services.telemetry, services.remaining)
+        answer = launch.handle(records, self._launched, self._queue.postpone, services.telemetry, services.remaining)
         return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
     def _launched(self, job: int) -> None:
@@ -79,7 +85,7 @@ class Pavedpath:
 
     def interruption(self, event: Mapping[str, Any]) -> None:
         """By functions/interruption.py."""
-        interruption.handle(event, self._control.interrupted, self._compute.instances)
+        interruption.handle(event, self._control.interrupted, self._control.ended, self._compute.instances)
 
 
 VISIBILITY_SECONDS = 360.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .github import GitHub
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hook:
     """A webhook's request, as GitHub sends it."""
 
@@ -28,6 +28,8 @@ class Message:
     body: str
     receives: int
     """How often it was handed over, this time included."""
+    handle: str = ""
+    """SQS's receipt handle: what stands for this receive, and is worth nothing when it is over."""
 
 
 class Policy(Protocol):

@@ -75,7 +75,7 @@ class Scenario:
     """Most items of one page of DynamoDB and EC2."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One job to come."""
 

@@ -64,7 +64,6 @@ class Simulation:
         self.scenario, self.seed, self.policy = scenario, seed, policy
         self.world = SimulatedWorld(scenario, seed, policy, journal)
         self.watch = Watch(self.world)
-        self._over = False
         self.open_until = 0.0
         """Time before which the run is not over, since jobs may still come."""
 
@@ -80,22 +79,19 @@ class Simulation:
         """Wire the world and let the jobs come."""
         world, watch = self.world, self.watch
         world.connect(watch.listeners(), watch.ears())
-        world.dynamodb.on_write = watch.written
+        world.dynamodb.on_write, world.dynamodb.on_expiry = watch.written, watch.expired
         world.begin(coming)
         self.open_until = START + max((each.at for each in coming), default=0.0)
         world.engine.after(_LOOK, self._look)
 
     def advance(self, until: float) -> None:
         """Let everything happen until a time, or until there is nothing left to be done or an invariant breaks."""
-        engine, lambdas, watch, strict = self.world.engine, self.world.lambdas, self.watch, self.policy.strict
-        while not self._over and engine.time < until and engine.step():
-            if strict and (watch.broken or lambdas.defects):
-                return
+        self.world.engine.run(until)
 
     def _look(self) -> None:
         self.watch.look()
         if self.world.engine.time > self.open_until and self.watch.settled():
-            self._over = True
+            self.world.engine.stop()
         else:
             self.world.engine.after(_LOOK, self._look)
 

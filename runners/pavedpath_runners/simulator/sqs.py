@@ -11,6 +11,8 @@ from .policy import Message
 
 _DEDUPLICATION = 300.0
 """Seconds for which a FIFO queue knows deduplication ids (SQS, "Exactly-once processing")."""
+_LONGEST = 43200.0
+"""Most seconds that a message stays out of sight, from its receive on (SQS, "Visibility timeout": 12 hours)."""
 
 
 @dataclass
@@ -21,6 +23,9 @@ class _Stored:
     receives: int = 0
     flight: int = 0
     """Number of the receive that holds it; 0: none."""
+    received_at: float = 0.0
+    visible_at: float = 0.0
+    """When it is visible again, unless it is deleted or that is put off."""
 
 
 class SQS:
@@ -100,10 +105,37 @@ class SQS:
             message.receives += 1
             self._flights += 1
             message.flight = self._flights
-            self._engine.after(self._visibility, self._expire, message, message.flight)
-            taken.append(Message(message.id, message.body, message.receives))
+            message.received_at = self._engine.time
+            self._hide(message, self._visibility)
+            taken.append(Message(message.id, message.body, message.receives, _handle(message)))
             self._in_flight[message.id] = message
         return taken
+
+    def _hide(self, message: _Stored, seconds: float) -> None:
+        message.visible_at = self._engine.time + seconds
+        self._engine.at(message.visible_at, self._expire, message, message.flight)
+
+    def change_message_visibility(self, **request: Any) -> dict[str, Any]:
+        """ChangeMessageVisibility of a message that is in flight: visible so many seconds from now."""
+        return self._engine.call("sqs", "ChangeMessageVisibility", 0.01, lambda: self._change(request), self._refusals)
+
+    def _change(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        handle, seconds = request["ReceiptHandle"], request["VisibilityTimeout"]
+        message = self._in_flight.get(handle.rpartition("/")[0])
+        why = ""
+        if message is None or _handle(message) != handle:
+            why = (
+                f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not "
+                "available for visibility timeout change."
+            )
+        elif not 0 <= seconds <= _LONGEST:
+            why = f"Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200."
+        elif self._engine.time + seconds > message.received_at + _LONGEST:
+            why = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+        if message is None or why:
+            raise client_error("ChangeMessageVisibility", "InvalidParameterValue", why)
+        self._hide(message, seconds)
+        return {}
 
     def delete(self, message: Message) -> None:
         """Delete a message that was received and is still held; sometimes that fails, and it comes again."""
@@ -127,7 +159,7 @@ class SQS:
             del self._groups[message.group]
 
     def _expire(self, message: _Stored, flight: int) -> None:
-        if message.flight != flight:
+        if message.flight != flight or message.visible_at > self._engine.time:
             return
         if self._receives and message.receives >= self._receives:
             self._engine.say("sqs", "to the dead-letter queue", detail=message.body)
@@ -138,3 +170,8 @@ class SQS:
         self._in_flight.pop(message.id, None)
         self._ready.append(message.group)
         self.on_ready()
+
+
+def _handle(message: _Stored) -> str:
+    """What stands for one receive of a message."""
+    return f"{message.id}/{message.flight}"

@@ -23,6 +23,8 @@ class SSM:
         self._engine = engine
         self._refusals = AwsRefusals("ThrottlingException")
         self.parameters: dict[str, _Parameter] = {}
+        self._names: dict[str, dict[str, None]] = {}
+        """Names of parameters by their last part, in the order of writing."""
         self.on_put: Callable[[str], None] = lambda _: None
         """Called with the name of a parameter that was written."""
 
@@ -49,6 +51,7 @@ class SSM:
             raise client_error("PutParameter", "ParameterAlreadyExists", "The parameter already exists.")
         tags = {each["Key"]: each["Value"] for each in request.get("Tags", ())}
         self.parameters[name] = _Parameter(request["Value"], tags or (old.tags if old else {}))
+        self._names.setdefault(_last(name), {})[name] = None
         self.on_put(name)
         return {"Version": 1}
 
@@ -59,17 +62,28 @@ class SSM:
         return {"Parameter": {"Name": request["Name"], "Value": found.value}}
 
     def _delete(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        if self.parameters.pop(request["Name"], None) is None:
+        if request["Name"] not in self.parameters:
             raise client_error("DeleteParameter", "ParameterNotFound", "")
+        self._remove(request["Name"])
         return {}
+
+    def _remove(self, name: str) -> None:
+        del self.parameters[name]
+        names = self._names[_last(name)]
+        del names[name]
+        if not names:
+            del self._names[_last(name)]
 
     def claim(self, instance: str, arn: str) -> str | None:
         """What the machine's own role may read: read and delete the parameter that is named for it and tagged with its
         ARN; None if there is none."""
-        for name, each in self.parameters.items():
-            if name.endswith(f"/{instance}"):
-                if each.tags.get("pavedpath:instance", arn) != arn:
-                    return None
-                del self.parameters[name]
-                return each.value
-        return None
+        name = next(iter(self._names.get(instance, ())), None)
+        if name is None or self.parameters[name].tags.get("pavedpath:instance", arn) != arn:
+            return None
+        value = self.parameters[name].value
+        self._remove(name)
+        return value
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]

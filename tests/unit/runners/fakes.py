@@ -3,8 +3,9 @@
 It is there to break the control plane between any two calls. What services do in detail is the simulator's matter.
 """
 
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ from pavedpath_runners.ports import (
     UnavailableError,
     World,
 )
-from pavedpath_runners.records import Change, Delivery, Job, Runner
+from pavedpath_runners.records import Change, Delivery, Job, JobState, Runner
 
 from .ledger_model import LedgerModel
 
@@ -103,6 +104,10 @@ class MemoryLedger(LedgerModel):
 
     def open_jobs(self) -> Sequence[Job]:
         return self._faults.call("ledger.open_jobs", lambda: self._then()[0])
+
+    def queued_jobs(self) -> Iterator[Job]:
+        shown = self._faults.call("ledger.queued_jobs", lambda: self._then()[0])
+        return (each for each in shown if each.state is JobState.QUEUED)
 
     def live_runners(self) -> Sequence[Runner]:
         return self._faults.call("ledger.live_runners", lambda: self._then()[1])
@@ -198,10 +203,11 @@ class MemoryCompute:
 
         self._faults.call("compute.terminate", act)
 
-    def end(self, identity: str) -> None:
+    def end(self, identity: str, reclaimed: bool = False) -> None:
         machine = self.machines[identity]
         if not machine.ended_at:
             machine.ended_at = self._clock.time
+            machine.instance = replace(machine.instance, reclaimed=reclaimed)
             machine.states.append((self._clock.time, "terminated"))
 
     def start(self, instance_id: str) -> None:
@@ -364,6 +370,9 @@ class MemoryQueue:
 
         self._faults.call("queue.send", act)
 
+    def postpone(self, receipt: str, seconds: float) -> None:
+        raise NotImplementedError("no function of this world receives a message")
+
 
 class MemoryTelemetry:
     def __init__(self) -> None:
@@ -436,6 +445,10 @@ class FakeWorld:
         facts = job_facts(identity, self.clock.time, run_id=run or identity + 1000)
         self.forge.jobs[identity] = Work(facts, seconds, conclusion=conclusion)
         self.forge.events.append(event(Action.QUEUED, facts))
+
+    def stop_reconciling(self) -> None:
+        """No schedule calls any more."""
+        self._next_reconciliation = math.inf
 
     def guarded(self, act: Callable[[], None]) -> bool:
         """Run a function as Lambda would: whether it succeeded."""

@@ -4,7 +4,7 @@ Every adapter and every simulated table is held to this model: `agree` commits t
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,6 +60,9 @@ class LedgerModel:
     def open_jobs(self) -> Sequence[Job]:
         found = [each for each in self.records.values() if isinstance(each, Job) and each.open]
         return sorted(found, key=lambda job: (job.queued_at, job.id))
+
+    def queued_jobs(self) -> Iterator[Job]:
+        return (each for each in self.open_jobs() if each.state is JobState.QUEUED)
 
     def live_runners(self) -> Sequence[Runner]:
         found = [each for each in self.records.values() if isinstance(each, Runner) and each.live]
@@ -247,6 +250,8 @@ def contents(ledger: Ledger) -> Mapping[str, object]:
         # The order of two of the same time is nobody's promise.
         "open": sorted(ledger.open_jobs(), key=lambda job: (job.queued_at, job.id)),
         "oldest first": [job.queued_at for job in ledger.open_jobs()],
+        "queued": sorted(ledger.queued_jobs(), key=lambda job: (job.queued_at, job.id)),
+        "oldest queued first": [job.queued_at for job in ledger.queued_jobs()],
         "spare": sorted(ledger.spare_runners(), key=lambda each: (each.created_at, each.name)),
         "live": sorted(ledger.live_runners(), key=lambda each: (each.created_at, each.name)),
     }

@@ -1,197 +1,352 @@
-"""The control plane with one guard taken out, as a careless edit would, and the test that must notice.
+"""The guards of the control plane, each with the edit that takes it away and the test that must notice.
 
-Each mutation changes one function in memory, for as long as its test runs.
+The texts are as short as they can be and still occur once in their file, so that other edits there leave them alone.
 """
 
-import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import pytest
-from pavedpath_runners import receiver
-from pavedpath_runners.adapters import ec2
-from pavedpath_runners.adapters.dynamodb import TableLedger
-from pavedpath_runners.configuration import Fleet
-from pavedpath_runners.decisions import idling, launching, reconciling
-from pavedpath_runners.decisions.model import Decision, Deregister, Scene, Terminate
-from pavedpath_runners.decisions.moves import Draft
-from pavedpath_runners.ports import Order, Registration
-from pavedpath_runners.receiver import Control, Request, Response
-from pavedpath_runners.records import Change, Count, Cursor, Put, Record, Runner, RunnerState
-
-from tests.unit.runners import test_guards, test_receiver
-from tests.unit.runners.fakes import MemoryLedger
-from tests.unit.runners.ledger_model import LedgerModel
-
-Patch = pytest.MonkeyPatch
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One guard that is taken out."""
+    """One guard that is taken out, as a careless edit would."""
 
     guard: str
-    apply: Callable[[Patch], None]
-    noticed_by: Callable[[], None]
-    """The test that passes with the guard and fails without it."""
+    file: str
+    """Path in the package."""
+    text: str
+    """Occurs once in that file."""
+    instead: str
+    test: str
+    """Module and function below this folder: passes with the guard, fails without it. It takes no arguments."""
 
 
-def _yes(*_: object) -> bool:
-    return True
-
-
-def _nothing(*_: object) -> None:
-    return None
-
-
-def _first_cursor(_: object, name: str) -> Cursor:
-    return Cursor(name)
-
-
-def _unsigned(patch: Patch) -> None:
-    patch.setattr(receiver, "is_signed", _yes)
-
-
-def _signed_last(patch: Patch) -> None:
-    """The body is read first, and only then is it asked who sent it."""
-    whole = receiver.receive
-
-    def receive(request: Request, secrets: Any, fleet: Fleet, control: Control, now: float) -> Response:
-        receiver.json.loads(request.body)  # pyright: ignore[reportPrivateImportUsage]  # as a line there would
-        return whole(request, secrets, fleet, control, now)
-
-    patch.setattr(test_receiver, "receive", receive)
-
-
-def _any_delivery(patch: Patch) -> None:
-    patch.setattr(Draft, "once", _nothing)
-
-
-def _conditions(patch: Patch, method: str, *values: str) -> None:
-    """Have a write of the table come without its condition, and the values that only the condition names."""
-    made: Callable[[TableLedger, Any], dict[str, Any]] = getattr(TableLedger, method)
-
-    def without(self: TableLedger, change: Any) -> dict[str, Any]:
-        written = made(self, change)
-        del written["ConditionExpression"]
-        named = written.get("ExpressionAttributeValues", {})
-        for value in values:
-            named.pop(value, None)
-        if not named:
-            written.pop("ExpressionAttributeValues", None)
-        return written
-
-    patch.setattr(TableLedger, method, without)
-
-
-def _write_behind(patch: Patch) -> None:
-    """The intent is kept in memory, and written with the next step: a cache that saves one write a launch."""
-    commit, runner = MemoryLedger.commit, MemoryLedger.runner
-    held: list[Change] = []
-
-    def late(self: MemoryLedger, *changes: Change) -> None:
-        if any(isinstance(each, Put) and _is_intent(each.record) for each in changes):
-            held.extend(changes)
-            return
-        commit(self, *changes)
-
-    def cached(self: MemoryLedger, name: str) -> Runner | None:
-        for each in held:
-            if isinstance(each, Put) and isinstance(each.record, Runner) and each.record.name == name:
-                return each.record
-        return runner(self, name)
-
-    patch.setattr(MemoryLedger, "commit", late)
-    patch.setattr(MemoryLedger, "runner", cached)
-
-
-def _is_intent(record: Record) -> bool:
-    return isinstance(record, Runner) and record.state is RunnerState.INTENDED
-
-
-def _no_lease(patch: Patch) -> None:
-    for module in (launching, reconciling):
-        patch.setattr(module, "lease_is_over", _yes)
-
-
-def _another_token(patch: Patch) -> None:
-    tokens = itertools.count()
-
-    def client_token(fleet: str, order: Order) -> str:
-        return f"{fleet}-{order.runner}-{next(tokens)}"
-
-    patch.setattr(ec2, "client_token", client_token)
-
-
-def _no_maximum(patch: Patch) -> None:
-    """The maximum is looked at when a launch is decided, and not when it is written."""
-
-    def count(pool: str, by: int, _: int) -> Count:
-        return Count(pool, by, 10**6)
-
-    patch.setattr(launching, "Count", count)
-
-
-def _idle_at_once(patch: Patch) -> None:
-    def may_go(scene: Scene, runner: Runner) -> bool:
-        return runner.state is RunnerState.REGISTERED and runner.running is None and bool(runner.idle_since)
-
-    patch.setattr(idling, "may_go", may_go)
-
-
-def _terminated_at_once(patch: Patch) -> None:
-    saw = idling.saw
-
-    def at_once(scene: Scene, runner: Runner, registration: Registration | None, keep: bool) -> Decision:
-        decision = saw(scene, runner, registration, keep)
-        if any(isinstance(each, Deregister) for each in decision.effects):
-            return Decision(effects=(Terminate((runner.instance_id,)),))
-        return decision
-
-    patch.setattr(idling, "saw", at_once)
-
-
-def _volatile_cursor(patch: Patch) -> None:
-    patch.setattr(LedgerModel, "cursor", _first_cursor)
-
+_GUARDS = "test_guards.test_guard_"
+_RECEIVER = "test_receiver.test_"
+_DECISIONS = "test_decisions.test_"
+_ONCE = '{"TableName": self._table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}'
 
 MUTATIONS = (
-    Mutation("signature", _unsigned, test_receiver.test_a_wrong_signature_in_any_form_is_refused),
+    # who sent it
+    Mutation(
+        "signature",
+        "receiver.py",
+        "return any(fits)",
+        "return True",
+        _RECEIVER + "a_wrong_signature_in_any_form_is_refused",
+    ),
     Mutation(
         "signature first",
-        _signed_last,
-        test_receiver.test_a_forged_body_is_not_even_parsed,
+        "receiver.py",
+        "    unproven = _unproven(",
+        "    json.loads(request.body)\n    unproven = _unproven(",
+        _RECEIVER + "a_forged_body_is_not_even_parsed",
     ),
-    Mutation("replay store", _any_delivery, test_guards.test_a_repeated_delivery_writes_nothing),
+    Mutation("empty secret", "receiver.py", "if secret\n", "if True\n", _RECEIVER + "an_empty_secret_proves_nothing"),
+    # deliveries
     Mutation(
-        "replay store's condition",
-        lambda patch: _conditions(patch, "_once"),
-        test_guards.test_the_table_takes_a_delivery_once,
-    ),
-    Mutation("intent", _write_behind, test_guards.test_an_intent_is_written_before_a_machine_is_asked_for),
-    Mutation("lease", _no_lease, test_guards.test_nobody_works_at_a_machine_while_another_may),
-    Mutation("client token", _another_token, test_guards.test_a_launch_that_is_repeated_after_a_crash_is_one_machine),
-    Mutation(
-        "pool's maximum",
-        _no_maximum,
-        test_guards.test_a_pool_never_has_more_machines_than_its_maximum,
+        "dedup",
+        "decisions/events.py",
+        "draft.once(delivery)",
+        "pass",
+        _GUARDS + "dedup_a_delivery_counts_once",
     ),
     Mutation(
-        "pool's maximum in the table",
-        lambda patch: _conditions(patch, "_count", ":maximum"),
-        test_guards.test_the_table_counts_no_further_than_the_maximum,
+        "dedup in the table",
+        "adapters/dynamodb.py",
+        f"return {_ONCE}",
+        'return {"TableName": self._table, "Item": item}',
+        _GUARDS + "dedup_the_table_takes_a_delivery_once",
     ),
+    Mutation(
+        "known jobs",
+        "decisions/events.py",
+        "job = known or _new(scene, event, named)",
+        "job = replace(_new(scene, event, named), version=known.version if known else 0)",
+        _GUARDS + "dedup_a_job_told_twice_is_launched_once",
+    ),
+    Mutation(
+        "rank",
+        "decisions/events.py",
+        "            return replace(job, started_at=started, **place)",
+        "            job = replace(job, state=JobState.QUEUED)",
+        "test_decisions_events.test_all_orders_of_the_same_news_end_in_the_same_state",
+    ),
+    # intents, leases, counts
+    Mutation(
+        "intent",
+        "decisions/launching.py",
+        "return _decided(draft, Taken(runner.name, runner.changed_at))",
+        "return Decision(effects=(Launch(_order(view.scene, runner, pool)),))",
+        _GUARDS + "intent_is_written_before_the_request",
+    ),
+    Mutation(
+        "one name",
+        "decisions/launching.py",
+        "return Order(runner.name,",
+        "return Order(f'{runner.name}-{scene.now:.0f}',",
+        _GUARDS + "intent_a_machine_whose_launch_was_forgotten_is_asked_for_by_the_same_order",
+    ),
+    Mutation(
+        "client token",
+        "adapters/ec2.py",
+        'f"{fleet}\\n{order.runner}\\n{order.market}".encode()',
+        '__import__("os").urandom(16)',
+        _GUARDS + "token_a_request_that_is_repeated_after_a_crash_is_one_machine",
+    ),
+    Mutation(
+        "client token's age",
+        "decisions/launching.py",
+        " or scene.now - runner.asked_at > TOKEN",
+        "",
+        _GUARDS + "token_an_old_order_is_looked_for_and_not_repeated",
+    ),
+    Mutation(
+        "launched once",
+        "decisions/launching.py",
+        " or job.state is not JobState.QUEUED",
+        "",
+        _GUARDS + "conditional_write_of_two_who_intend_one_launches",
+    ),
+    Mutation(
+        "lease",
+        "decisions/launching.py",
+        "now - runner.changed_at > LEASE",
+        "True",
+        _GUARDS + "lease_nobody_works_at_what_another_works_at",
+    ),
+    Mutation(
+        "lease's end",
+        "decisions/launching.py",
+        "now - runner.changed_at > LEASE",
+        "False",
+        _GUARDS + "lease_ends_with_its_holder",
+    ),
+    Mutation(
+        "lost lease",
+        "decisions/launching.py",
+        "if runner.changed_at != lease:",
+        "if runner.state is RunnerState.GONE:",
+        _GUARDS + "lease_who_lost_his_leaves_it",
+    ),
+    Mutation(
+        "another's lease",
+        "decisions/launching.py",
+        " or runner.changed_at != lease or",
+        " or",
+        _GUARDS + "lease_only_its_holder_gives_it_back",
+    ),
+    Mutation(
+        "maximum",
+        "decisions/launching.py",
+        "Count(pool.name, 1, pool.maximum)",
+        "Count(pool.name, 1, 10**6)",
+        _GUARDS + "maximum_holds_though_two_saw_the_same_room",
+    ),
+    Mutation(
+        "maximum in the table",
+        "adapters/dynamodb.py",
+        "str(change.maximum - change.by + 1)",
+        "str(10**6)",
+        _GUARDS + "maximum_the_table_counts_no_further",
+    ),
+    Mutation(
+        "turn",
+        "decisions/launching.py",
+        "if not view.turn:",
+        "if False:",
+        _GUARDS + "turn_a_newcomer_does_not_take_the_room_of_an_older_job",
+    ),
+    # conditional writes
     Mutation(
         "conditional write",
-        lambda patch: _conditions(patch, "_put", ":version"),
-        test_guards.test_what_has_changed_since_it_was_read_is_not_overwritten,
+        "adapters/dynamodb.py",
+        '"version = :version"',
+        '"version = :version OR attribute_exists(pk)"',
+        _GUARDS + "conditional_write_what_has_changed_since_it_was_read_is_not_overwritten",
     ),
     Mutation(
-        "grace window",
-        _idle_at_once,
-        test_guards.test_a_machine_stays_until_every_look_over_the_grace_window_saw_it_idle,
+        "conditional creation",
+        "adapters/dynamodb.py",
+        f"written: _Item = {_ONCE}",
+        'written: _Item = {"TableName": self._table, "Item": item}',
+        _GUARDS + "conditional_write_nothing_is_made_twice",
     ),
-    Mutation("two phases", _terminated_at_once, test_guards.test_a_machine_loses_its_registration_before_its_life),
-    Mutation("cursor", _volatile_cursor, test_guards.test_a_webhook_that_failed_while_nobody_looked_is_sent_again),
+    Mutation(
+        "conflict",
+        "execution.py",
+        "            except ConflictError:\n                continue\n",
+        "            except ConflictError:\n                pass\n",
+        _GUARDS + "conditional_write_news_that_meets_another_write_is_not_lost",
+    ),
+    # removal
+    Mutation(
+        "grace window",
+        "decisions/idling.py",
+        "max(scene.fleet.grace_seconds, pool.idle_minutes * 60)",
+        "pool.idle_minutes * 60",
+        _GUARDS + "grace_window_one_look_removes_nothing",
+    ),
+    Mutation(
+        "grace window, end to end",
+        "decisions/idling.py",
+        "return scene.now - runner.idle_since >=",
+        "return True or",
+        _GUARDS + "grace_window_late_news_saves_a_busy_runner",
+    ),
+    Mutation(
+        "every look",
+        "decisions/idling.py",
+        "if registration.busy:",
+        "if False:",
+        _GUARDS + "grace_window_a_look_that_saw_it_busy_starts_it_anew",
+    ),
+    Mutation(
+        "jobs that count on it",
+        "decisions/idling.py",
+        "job.runner == runner.name and job.open",
+        "False",
+        _GUARDS + "busy_a_machine_that_a_job_counts_on_stays",
+    ),
+    Mutation(
+        "busy is evidence",
+        "decisions/idling.py",
+        "case Seen() | Removed():",
+        "case Seen() | Removed() | Occupied():",
+        _GUARDS + "busy_what_github_refuses_to_remove_stays",
+    ),
+    Mutation(
+        "deregistered first",
+        "decisions/idling.py",
+        "Deregister(runner.registration, runner.scope)",
+        "Terminate((runner.instance_id,))",
+        _GUARDS + "busy_a_machine_loses_its_registration_before_its_life",
+    ),
+    Mutation(
+        "drained",
+        "decisions/idling.py",
+        "Withdraw(runner.instance_id)",
+        "Terminate((runner.instance_id,))",
+        _GUARDS + "busy_a_removed_machine_gets_time_before_it_is_terminated",
+    ),
+    Mutation(
+        "event evidence",
+        "decisions/idling.py",
+        "if runner is None or runner.state is not RunnerState.REGISTERED:",
+        "if runner is None:",
+        _GUARDS + "busy_news_between_the_look_and_the_write_saves_it",
+    ),
+    Mutation(
+        "a drained machine's job",
+        "decisions/idling.py",
+        "step(runner, RunnerState.DRAINING",
+        "step(release(draft, runner, lost=False, why=''), RunnerState.DRAINING",
+        _DECISIONS + "a_job_keeps_a_machine_that_was_removed_until_github_is_asked_for_it_once_more",
+    ),
+    Mutation(
+        "asked when it drains",
+        "decisions/reconciling.py",
+        "idling.let_go(scene, runner) if checked else",
+        "idling.let_go(scene, runner) if True else",
+        _DECISIONS + "a_job_whose_machine_drains_waits_for_another_when_github_says_that_it_does_not_run",
+    ),
+    Mutation(
+        "asked before it is given up",
+        "decisions/reconciling.py",
+        "_given_up(scene, runner):\n        return _doubt(runner, job, checked)",
+        "_given_up(scene, runner):\n        return discard(scene, runner.name, '')",
+        _DECISIONS + "before_a_machine_without_a_registration_is_given_up_github_is_asked_for_it",
+    ),
+    Mutation(
+        "given up by one alone",
+        "decisions/reconciling.py",
+        "not why or not lease_is_over(runner, scene.now)",
+        "not why",
+        _DECISIONS + "a_machine_that_another_has_taken_on_meanwhile_is_not_given_up",
+    ),
+    Mutation(
+        "the record's own machine",
+        "control.py",
+        " or runner.instance_id != instance.id",
+        "",
+        "test_control.test_the_end_of_a_machine_that_is_not_the_records_frees_nothing",
+    ),
+    # what never arrived
+    Mutation(
+        "cursor",
+        "reconciler.py",
+        "cursor.at if cursor.version else now - FIRST_LOOK",
+        "now - FIRST_LOOK",
+        _GUARDS + "cursor_deliveries_that_failed_while_nothing_ran_are_sent_again",
+    ),
+    Mutation(
+        "cursor's write",
+        "reconciler.py",
+        "self._advance(replace(cursor, at=reached))",
+        "pass",
+        _GUARDS + "cursor_deliveries_that_failed_while_nothing_ran_are_sent_again",
+    ),
+    Mutation(
+        "cursor moves last",
+        "reconciler.py",
+        "        reached = since\n",
+        "        reached = since\n        self._advance(replace(cursor, at=now))\n",
+        _GUARDS + "cursor_a_crash_between_two_redeliveries_forgets_none",
+    ),
+    # jobs, and what no record claims
+    Mutation(
+        "late news",
+        "decisions/reconciling.py",
+        "        return Decision(effects=(Check(job.id),))\n    draft = Draft(scene)\n",
+        "        pass\n    draft = Draft(scene)\n",
+        _GUARDS + "late_news_a_job_that_may_have_run_is_asked_for_before_it_is_launched_again",
+    ),
+    Mutation(
+        "re-run once",
+        "decisions/reconciling.py",
+        "draft.put(replace(job, rerun=True, rerun_wanted=False))",
+        "pass",
+        _GUARDS + "rerun_is_asked_for_once_though_the_process_dies",
+    ),
+    Mutation(
+        "taken away unannounced",
+        "reconciler.py",
+        "sight.instance.reclaimed",
+        "False",
+        _GUARDS + "rerun_a_machine_that_was_taken_away_without_notice_is_seen",
+    ),
+    Mutation(
+        "outages",
+        "functions/launch.py",
+        "receives >= PATIENCE",
+        "False",
+        "functions.test_launch.test_an_outage_leaves_no_dead_letters",
+    ),
+    Mutation(
+        "forks",
+        "decisions/launching.py",
+        "if job.own is False and",
+        "if job.own is None and",
+        _GUARDS + "forks_a_forks_job_is_given_up_before_anything_is_bought",
+    ),
+    Mutation(
+        "foreign registrations",
+        "decisions/reconciling.py",
+        "return runner is not None and not runner.live and",
+        "return (runner is None or not runner.live) and",
+        _GUARDS + "ghosts_registrations_that_the_ledger_does_not_know_are_left_alone",
+    ),
+    Mutation(
+        "orphans' age",
+        "decisions/reconciling.py",
+        "now - instance.launched_at > fleet.orphan_minutes * 60",
+        "True",
+        _GUARDS + "orphans_are_given_the_time_that_a_record_may_take",
+    ),
+    Mutation(
+        "warm cursor",
+        "decisions/warm.py",
+        "Put(moved), Put(runner)",
+        "Put(replace(runner, name=f'{runner.name}-{id(runner)}'))",
+        _GUARDS + "warm_two_reconcilers_at_once_fill_the_pool_once",
+    ),
 )

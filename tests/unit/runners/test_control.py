@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from pavedpath_runners.configuration import Budget, LabelMatch, Level, Market, WarmPool
 from pavedpath_runners.events import Action
-from pavedpath_runners.ports import Failure, Registration
+from pavedpath_runners.ports import Failure, Registration, ThrottledError, UnavailableError
 from pavedpath_runners.records import Delivery, JobState, Put, Runner, RunnerState
 
 from .fakes import START, Crash, FakeWorld, Fault, Faults, LedgerModel, event, fleet, job_facts, pool
 
+Rerun = Callable[[str, int], None]
 ALWAYS = WarmPool(hot=2, stopped=0, days=tuple(range(7)), from_hour=0, to_hour=24)
 
 
@@ -104,6 +105,36 @@ def test_the_pools_maximum_is_never_exceeded_and_the_surplus_waits() -> None:
     assert most == 2
 
 
+def test_the_place_of_a_machine_that_has_ended_is_used_at_once() -> None:
+    """Not by the reconciler, which comes once a minute: it does not come here."""
+    world = FakeWorld(fleet(pool(maximum=2)))
+    world.stop_reconciling()
+    for identity in range(1, 6):
+        world.push(identity)
+        world.advance(10)
+    world.advance(300)
+    assert machines_of(world) == ["dev-1-1", "dev-2-1"]
+    assert [each.state for each in world.open_records()].count(JobState.QUEUED) == 3
+    for identity in ("i-0001", "i-0002"):
+        [machine] = world.compute.instances(identity)
+        world.control.ended(machine)
+        world.advance(5)
+    assert machines_of(world) == ["dev-1-1", "dev-2-1", "dev-3-1", "dev-4-1"]
+    world.control.ended(machine)
+    world.advance(5)
+    assert len(machines_of(world)) == 4
+
+
+def test_the_end_of_a_machine_that_is_not_the_records_frees_nothing() -> None:
+    world = FakeWorld()
+    world.push(1, 600)
+    world.advance(60)
+    [machine] = world.compute.instances("i-0001")
+    world.control.ended(replace(machine, id="i-other", state="terminated"))
+    world.control.ended(replace(machine, runner="another", state="terminated"))
+    assert world.machine("dev-1-1").live
+
+
 def test_older_jobs_are_not_starved_by_newcomers() -> None:
     world = FakeWorld(fleet(pool(maximum=1)))
     world.push(1, 120)
@@ -185,6 +216,72 @@ def test_an_interrupted_job_is_run_again_once_and_not_before_its_run_has_ended()
     world.advance(900)
     assert world.forge.reruns == [1]
     assert not world.open_records()
+
+
+@pytest.mark.parametrize("told", ["machine's end", "reconciler"])
+@pytest.mark.parametrize("news", ["before", "after"])
+def test_a_job_is_run_again_whose_machine_was_taken_away_without_notice(told: str, news: str) -> None:
+    """EC2 announces it at best effort. The news of the job's failure may come before that of the machine's end."""
+    world = FakeWorld()
+    world.push(1, 3600)
+    world.advance(90)
+    world.compute.end("i-0001", reclaimed=True)
+    if news == "before":
+        world.advance(5)
+        assert world.record(1).state is JobState.COMPLETED
+    if told == "machine's end":
+        [machine] = world.compute.instances("i-0001")
+        world.control.ended(machine)
+        world.control.ended(machine)
+    world.advance(400)
+    assert world.record(1).interrupted
+    assert world.forge.reruns == [1]
+    assert world.telemetry.counts["SpotInterruptions"] == 1
+    assert not world.open_records()
+
+
+def test_a_job_is_run_again_whose_machines_notice_came_after_its_failure() -> None:
+    """The notice alone says nothing of a job that has ended; that the machine was taken away does."""
+    world = FakeWorld()
+    world.push(1, 3600)
+    world.advance(90)
+    world.compute.end("i-0001", reclaimed=True)
+    world.advance(5)
+    world.control.interrupted("i-0001")
+    assert (world.record(1).conclusion, world.record(1).interrupted) == ("failure", False)
+    world.advance(400)
+    assert world.forge.reruns == [1]
+    assert world.telemetry.counts["SpotInterruptions"] == 1
+
+
+def test_a_rerun_that_github_has_no_time_for_is_asked_for_again() -> None:
+    """It did nothing, for certain; of an answer that is lost nobody knows, and nobody asks twice."""
+    for error, reruns in ((ThrottledError("limited", 60.0), [1]), (UnavailableError("502"), [])):
+        world = FakeWorld()
+        world.push(1, 3600)
+        world.advance(90)
+        real, errors = world.forge.rerun, [error]
+
+        def refusing(
+            repository: str, identity: int, errors: list[UnavailableError] = errors, real: Rerun = real
+        ) -> None:
+            if errors:
+                raise errors.pop()
+            real(repository, identity)
+
+        world.forge.rerun = refusing
+        world.control.interrupted("i-0001")
+        world.compute.end("i-0001", reclaimed=True)
+        world.advance(900)
+        assert world.forge.reruns == reruns
+        assert not world.open_records()
+
+
+def test_a_job_that_fails_of_itself_is_not_run_again() -> None:
+    world = FakeWorld()
+    world.push(1, conclusion="failure")
+    world.advance(900, world.settled)
+    assert (world.record(1).conclusion, world.record(1).interrupted, world.forge.reruns) == ("failure", False, [])
 
 
 def test_an_idle_machine_that_is_taken_away_is_removed_before_a_job_reaches_it() -> None:

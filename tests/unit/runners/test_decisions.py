@@ -1,5 +1,6 @@
 """The pure rooms: names, labels, budgets, markets, schedules."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pavedpath_runners.configuration import Budget, LabelMatch, Level, Market, Pool, WarmPool
 from pavedpath_runners.decisions import budgets, capacity, launching, matching, naming, reconciling, warm
-from pavedpath_runners.decisions.model import Scene
+from pavedpath_runners.decisions.model import Check, Checked, Decision, Look, Removed, Scene, Seen, Sight, Terminate
 from pavedpath_runners.decisions.moves import IllegalMoveError, move, step
 from pavedpath_runners.events import Action
-from pavedpath_runners.records import TRANSITIONS, Breaker, Bucket, Cursor, Job, JobState, Runner, RunnerState
+from pavedpath_runners.ports import Registration
+from pavedpath_runners.records import TRANSITIONS, Breaker, Bucket, Cursor, Job, JobState, Put, Runner, RunnerState
 
 from .fakes import LABELS, START, event, fleet, job_facts, pool
 
@@ -108,6 +110,7 @@ def test_a_public_repository_is_let_in_by_policy_alone() -> None:
 # --- budgets ---
 
 
+@example([(-1.0, 1.0, False), (1.0, 1.0, False)], 1.0, 1.0, 0.0)
 @given(
     st.lists(st.tuples(st.floats(-30, 100), st.floats(0.1, 5), st.booleans()), max_size=40),
     st.floats(1, 50),
@@ -118,10 +121,10 @@ def test_a_bucket_is_never_overdrawn(
     takes: list[tuple[float, float, bool]], capacity: float, rate: float, reserve: float
 ) -> None:
     budget, bucket, now = Budget(capacity, rate, reserve), None, START
-    given, latest = 0.0, START
+    given, first, latest = 0.0, math.inf, START
     for passed, tokens, launch in takes:
         now += passed
-        latest = max(latest, now)
+        first, latest = min(first, now) if bucket is None else first, max(latest, now)
         left = budgets.take(budget, bucket, "ec2", now, tokens, launch)
         if left is None:
             continue
@@ -129,8 +132,8 @@ def test_a_bucket_is_never_overdrawn(
         bucket = left
         assert 0 <= left.tokens <= capacity
         assert launch or left.tokens >= reserve
-    # Whatever the clock does, it gives no more than its capacity and what has flowed in.
-    assert given <= capacity + rate * (latest - START) + 1e-6
+    # Whatever the clock does, it gives no more than its capacity and what has flowed in since its first use.
+    assert given <= capacity + rate * max(0.0, latest - first) + 1e-6
 
 
 def test_clean_up_leaves_the_reserve_to_launches() -> None:
@@ -306,8 +309,26 @@ def test_no_more_jobs_have_their_turn_than_there_is_room_for(jobs: list[Job], fr
     mine = [
         each for each in jobs if each.pool == "small" and each.state is JobState.QUEUED and each.not_before <= START
     ]
+    jobs.sort(key=lambda each: each.queued_at)
     turns = [each for each in mine if reconciling.has_turn(each, jobs, free, START)]
     assert len(turns) == min(free, len(mine))
+
+
+def test_whose_turn_it_is_is_read_no_further_than_needed() -> None:
+    """Ten thousand may wait."""
+    jobs = [a_job(identity, queued_at=START - 100 + identity) for identity in range(1, 9)]
+    taken: list[int] = []
+    lazy = (taken.append(each.id) or each for each in jobs)
+    assert not reconciling.has_turn(jobs[6], lazy, 2, START)
+    assert taken == [1, 2, 3]
+
+
+@given(WAITING_JOBS, st.integers(-1, 6))
+def test_room_that_becomes_free_calls_the_oldest_few(jobs: list[Job], free: int) -> None:
+    jobs.sort(key=lambda each: (each.queued_at, each.id))
+    called = reconciling.next_due("small", jobs, free, START)
+    allowed = reconciling.due(jobs, {"small": max(0, free)}, 3, START)
+    assert list(called) == [each for each in allowed if each.pool == "small"]
 
 
 # --- spare machines ---
@@ -335,3 +356,78 @@ def test_the_spare_machine_that_is_soonest_ready_is_taken() -> None:
 def test_a_lease_is_over_only_after_its_holder_is_dead(changed: float, passed: float) -> None:
     over = launching.lease_is_over(a_runner(changed_at=changed), changed + passed)
     assert over == (changed + passed - changed > 90)
+
+
+# --- machines that are given up, and may be at work all the same ---
+
+GONE_QUIET = START + 10_000
+
+
+def given_up(**given: Any) -> tuple[Runner, Job]:
+    runner = a_runner(state=RunnerState.LAUNCHING, job=1, **given)
+    return runner, a_job(state=JobState.LAUNCHING, runner=runner.name)
+
+
+def scene_of(runner: Runner, *jobs: Job, now: float = GONE_QUIET) -> Scene:
+    return Scene(fleet(), now, {each.id: each for each in jobs}, {runner.name: runner})
+
+
+def written(decision: Decision) -> tuple[Job | None, Runner | None]:
+    records = [change.record for change in decision.changes if isinstance(change, Put)]
+    job = next((each for each in records if isinstance(each, Job)), None)
+    return job, next((each for each in records if isinstance(each, Runner)), None)
+
+
+def test_before_a_machine_without_a_registration_is_given_up_github_is_asked_for_it() -> None:
+    """Who registered it may have died before he wrote that; its job, or another, may run on it."""
+    runner, job = given_up()
+    scene = scene_of(runner, job)
+    assert reconciling.look(scene, runner.name, Sight()).effects == (Check(1),)
+    assert reconciling.look(scene, runner.name, Sight(), Checked()).effects == (Look(runner.name, ""),)
+    ended = reconciling.look(scene, runner.name, Sight(), Seen(None))
+    assert Terminate(("i-1",)) in ended.effects
+    waiting, gone = written(ended)
+    assert waiting is not None
+    assert waiting.state is JobState.QUEUED
+    assert gone is not None
+    assert gone.state is RunnerState.GONE
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_what_github_knows_goes_the_way_of_all_that_are_registered(online: bool) -> None:
+    """Offline, too, may be old news: it is drained before it is ended."""
+    runner, job = given_up()
+    shown = Registration(7, runner.name, online, False)
+    decision = reconciling.look(scene_of(runner, job), runner.name, Sight(), Seen(shown))
+    followed = replace(job, state=JobState.REGISTERED, changed_at=GONE_QUIET)
+    held = replace(runner, state=RunnerState.REGISTERED, registration=7, stored=True, changed_at=GONE_QUIET)
+    assert written(decision) == (followed, held)
+    assert not decision.effects
+
+
+def test_a_machine_that_another_has_taken_on_meanwhile_is_not_given_up() -> None:
+    runner, job = given_up(changed_at=GONE_QUIET - 5, asked_at=START)
+    assert reconciling.look(scene_of(runner, job), runner.name, Sight(), Seen(None)) == Decision()
+
+
+def test_a_job_keeps_a_machine_that_was_removed_until_github_is_asked_for_it_once_more() -> None:
+    """GitHub lets a runner be removed by a `busy` that may be old; until no job can reach it any more, nobody knows
+    whether its job runs there."""
+    runner = a_runner(registration=7, stored=True, online_at=START + 30, job=1, interrupted_at=GONE_QUIET)
+    job = a_job(state=JobState.REGISTERED, runner=runner.name)
+    drained = reconciling.look(scene_of(runner, job), runner.name, Sight(), Removed())
+    assert drained.effects[-1] == Check(1)
+    assert written(drained) == (None, replace(runner, state=RunnerState.DRAINING, changed_at=GONE_QUIET))
+
+
+def test_a_job_whose_machine_drains_waits_for_another_when_github_says_that_it_does_not_run() -> None:
+    runner = a_runner(state=RunnerState.DRAINING, registration=7, stored=True, online_at=START + 30, job=1)
+    job = a_job(state=JobState.REGISTERED, runner=runner.name)
+    scene = scene_of(runner, job, now=START + 60)
+    assert reconciling.look(scene, runner.name, Sight()) == Decision(effects=(Check(1),))
+    waiting, spare = written(reconciling.look(scene, runner.name, Sight(), Checked()))
+    assert waiting is not None
+    assert (waiting.state, waiting.runner) == (JobState.QUEUED, "")
+    assert spare == replace(runner, job=None)
+    running = replace(job, state=JobState.RUNNING)
+    assert reconciling.look(scene_of(runner, running, now=START + 60), runner.name, Sight(), Checked()) == Decision()

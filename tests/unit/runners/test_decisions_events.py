@@ -241,4 +241,6 @@ def test_a_notice_that_comes_twice_counts_once() -> None:
     assert [each.record for each in first.changes if isinstance(each, Put) and isinstance(each.record, Breaker)] == [
         Breaker("small", ((START, "", ""),))
     ]
-    assert events.interrupted(applied(scene, first), "dev-1-1", Breaker("small")) == Decision()
+    again = events.interrupted(applied(scene, first), "dev-1-1", Breaker("small"))
+    assert not again.changes
+    assert not again.effects

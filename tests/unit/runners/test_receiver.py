@@ -56,6 +56,9 @@ class Sent:
     def send(self, job: int, key: str, delay: float = 0.0) -> None:
         self.jobs.append(job)
 
+    def postpone(self, receipt: str, seconds: float) -> None:
+        raise AssertionError("a receiver receives no messages")
+
 
 class Silence:
     """Telemetry that nobody reads."""

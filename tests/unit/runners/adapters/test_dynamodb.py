@@ -1,5 +1,5 @@
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -118,17 +118,17 @@ def test_a_spare_machine_is_listed_until_a_job_has_it(ledger: TableLedger) -> No
 
 
 class Between(TableLedger):
-    """A ledger whose machine is taken over by a job, or becomes spare, between two reads of the index."""
+    """A ledger whose record changes its place in the index between two reads of that."""
 
     def __init__(self, ledger: TableLedger, at: int, change: Put) -> None:
         self.__dict__.update(ledger.__dict__)
         self.reads, self.at, self.change = 0, at, change
 
-    def _open(self, kind: str) -> Sequence[Any]:
+    def _open(self, kind: str, page: int = 0) -> Iterator[Any]:
         if self.reads == self.at:
             self.commit(self.change)
         self.reads += 1
-        return super()._open(kind)
+        return super()._open(kind, page)
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
@@ -139,6 +139,31 @@ def test_no_live_machine_is_missed_while_it_changes_hands(
     ledger.commit(Put(replaced(MACHINE, job=before)))
     moving = Between(ledger, at, Put(replaced(MACHINE, job=after, version=1)))
     assert [each.name for each in moving.live_runners()] == ["dev-7-1"]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize(("before", "after"), [("queued", "intended"), ("intended", "queued")])
+def test_no_open_job_is_missed_while_it_gets_or_loses_a_machine(
+    ledger: TableLedger, at: int, before: str, after: str
+) -> None:
+    ledger.commit(Put(replaced(JOB, state=JobState(before))))
+    moving = Between(ledger, at, Put(replaced(JOB, state=JobState(after), version=1)))
+    assert [each.id for each in moving.open_jobs()] == [JOB.id]
+
+
+def test_queued_jobs_are_read_no_further_than_they_are_taken(ledger: TableLedger, client: Any) -> None:
+    for at in range(130, 0, -1):
+        ledger.commit(Put(replaced(JOB, id=at, queued_at=float(at), state=JobState.QUEUED)))
+    ledger.commit(Put(replaced(JOB, id=500, queued_at=0.5, state=JobState.RUNNING)))
+    pages: list[int] = []
+
+    def answered(parsed: Mapping[str, Any], **_: object) -> None:
+        pages.append(parsed["Count"])
+
+    client.meta.events.register("after-call.dynamodb.Query", answered)
+    assert [job.id for job, _ in zip(ledger.queued_jobs(), range(3), strict=False)] == [1, 2, 3]
+    assert pages == [50]
+    assert [job.id for job in ledger.queued_jobs()] == list(range(1, 131))
 
 
 def test_deliveries_expire_after_their_days(client: Any, clock: Any) -> None:

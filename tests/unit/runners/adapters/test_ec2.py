@@ -153,6 +153,47 @@ def test_answers_without_a_machine(
     assert caught.type is told
 
 
+class Told:
+    """A log in memory."""
+
+    def __init__(self) -> None:
+        self.lines: list[Mapping[str, object]] = []
+
+    def count(self, metric: str, value: float = 1.0, **dimensions: str) -> None:
+        raise AssertionError(metric)
+
+    seconds = count
+
+    def say(self, event: str, **fields: object) -> None:
+        self.lines.append({"event": event, **fields})
+
+
+LINKED = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
+
+
+@pytest.mark.parametrize("answer", [errors(LINKED), refused(LINKED, 403)], ids=["within", "whole"])
+def test_an_account_that_never_had_spot_gets_on_demand_and_is_told_why(
+    fleet: Fleet, pool: Pool, clock: Any, answer: Mapping[str, Any] | Exception
+) -> None:
+    client: Any = Stub(answer)
+    told = Told()
+    compute = FleetCompute(client, fleet, clock, told)
+    with pytest.raises(NoCapacityError, match=LINKED):
+        compute.launch(Order("dev-7-1", pool, Market.SPOT))
+    assert told.lines == [
+        {
+            "event": "spot cannot be bought",
+            "pool": pool.name,
+            "why": "the account has no role AWSServiceRoleForEC2Spot",
+            "fix": "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com",
+        }
+    ]
+    # On demand it cannot mean spot's role, and to wait would not help.
+    with pytest.raises((RuntimeError, ClientError), match=LINKED):
+        compute.launch(Order("dev-7-1", pool, Market.ON_DEMAND))
+    assert len(told.lines) == 1
+
+
 def test_a_machine_beside_errors_is_a_machine(fleet: Fleet, pool: Pool, clock: Any) -> None:
     override = {"InstanceType": "c7g.large", "SubnetId": "subnet-b"}
     machine = {"InstanceIds": ["i-1"], "LaunchTemplateAndOverrides": {"Overrides": override}}

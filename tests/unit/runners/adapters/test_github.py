@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from pavedpath_runners.adapters.github import Answer, AppTransport, GitHubError, GithubForge, app_jwt
 from pavedpath_runners.configuration import Fleet, Level, Pool
-from pavedpath_runners.ports import Failure, RunActiveError, RunnerBusyError, UnavailableError
+from pavedpath_runners.ports import Failure, RunActiveError, RunnerBusyError, ThrottledError, UnavailableError
 from urllib3 import PoolManager
 
 
@@ -71,6 +71,8 @@ def test_limits_say_how_long_to_wait(fleet: Fleet, clock: Any, answer: Answer, a
     with pytest.raises(UnavailableError) as caught:
         GithubForge(Script({RUN: answer}), fleet, clock).is_own("acme/orders", 1)
     assert caught.value.retry_after == after
+    # Of an outage it is unknown whether GitHub acted.
+    assert isinstance(caught.value, ThrottledError) == (answer.status != 502)
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])

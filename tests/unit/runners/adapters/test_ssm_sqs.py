@@ -71,6 +71,7 @@ def test_refusals_are_told(fleet: Fleet, code: str, told: type[Exception]) -> No
         lambda: handover.put("i-1", "dev-7-1", "secret"),
         lambda: handover.remove("i-1"),
         lambda: queue.send(7, "k"),
+        lambda: queue.postpone("receipt", 5.0),
     ):
         with pytest.raises(told) as caught:
             act()
@@ -90,6 +91,29 @@ def test_messages_come_once_for_a_key_and_do_not_hold_each_other_back(aws: Any) 
     ]
     groups = [(each["Attributes"]["MessageGroupId"], job_of(each["Body"])) for each in messages]
     assert sorted(groups) == [("a", 7), ("b", 8), ("c", 8)]
+
+
+def test_a_message_comes_again_when_it_is_put_off_to(aws: Any) -> None:
+    client = aws("sqs")
+    url = client.create_queue(QueueName="again.fifo", Attributes={"FifoQueue": "true", "VisibilityTimeout": "3600"})
+    queue = JobQueue(client, url["QueueUrl"])
+    queue.send(7, "a")
+
+    def receive() -> list[Any]:
+        return client.receive_message(QueueUrl=url["QueueUrl"]).get("Messages", [])
+
+    [message] = receive()
+    assert receive() == []
+    queue.postpone(message["ReceiptHandle"], 0.0)
+    [again] = receive()
+    assert job_of(again["Body"]) == 7
+
+
+@pytest.mark.parametrize("code", ["InvalidParameterValue", "AWS.SimpleQueueService.MessageNotInflight"])
+def test_a_message_that_came_again_meanwhile_cannot_be_put_off_and_need_not(code: str) -> None:
+    """The client may have waited long for an answer, and asked twice."""
+    client: Any = Refusing(code)
+    JobQueue(client, "https://queue").postpone("receipt", 5.0)
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"job": "7"}', '{"job": true}', "7"])

@@ -34,7 +34,7 @@ def test_a_defect_is_told_and_raised(error: Exception) -> None:
 
 
 def instance(identity: str, reclaimed: bool) -> Instance:
-    return Instance(identity, "dev-7-1", "terminated", "c7g.large", "eu-west-1a", 0.0, Market.SPOT, reclaimed)
+    return Instance(identity, "dev-7-1", "running", "c7g.large", "eu-west-1a", 0.0, Market.SPOT, reclaimed)
 
 
 MACHINES = [instance("i-1", reclaimed=True), instance("i-2", reclaimed=False)]
@@ -47,17 +47,17 @@ def news(kind: str, identity: str, **more: str) -> Mapping[str, Any]:
 @pytest.mark.parametrize(
     ("event", "told", "asked"),
     [
-        (news(interruption.NOTICE, "i-9", **{"instance-action": "terminate"}), ["i-9"], 0),
-        (news(interruption.CHANGE, "i-1", state="terminated"), ["i-1"], 1),
-        (news(interruption.CHANGE, "i-1", state="shutting-down"), ["i-1"], 1),
-        (news(interruption.CHANGE, "i-2", state="terminated"), [], 1),
+        (news(interruption.NOTICE, "i-9", **{"instance-action": "terminate"}), ["i-9 is taken"], 0),
+        (news(interruption.CHANGE, "i-1", state="terminated"), ["i-1 terminated, taken"], 1),
+        (news(interruption.CHANGE, "i-1", state="shutting-down"), ["i-1 shutting-down, taken"], 1),
+        (news(interruption.CHANGE, "i-2", state="terminated"), ["i-2 terminated"], 1),
         (news(interruption.CHANGE, "i-9", state="terminated"), [], 1),
         (news(interruption.CHANGE, "i-1", state="running"), [], 0),
         (news("EC2 Instance Rebalance Recommendation", "i-1"), [], 0),
     ],
     ids=["notice", "taken", "being-taken", "ended-itself", "another's", "running", "other-news"],
 )
-def test_what_ec2_takes_away_is_told(event: Mapping[str, Any], told: list[str], asked: int) -> None:
+def test_what_ec2_takes_away_or_has_ended_is_told(event: Mapping[str, Any], told: list[str], asked: int) -> None:
     found: list[str] = []
     looks: list[int] = []
 
@@ -65,5 +65,8 @@ def test_what_ec2_takes_away_is_told(event: Mapping[str, Any], told: list[str], 
         looks.append(1)
         return [each for each in MACHINES if each.id == identity]
 
-    interruption.handle(event, found.append, instances)
+    def ended(machine: Instance) -> None:
+        found.append(f"{machine.id} {machine.state}{', taken' if machine.reclaimed else ''}")
+
+    interruption.handle(event, lambda identity: found.append(f"{identity} is taken"), ended, instances)
     assert (found, len(looks)) == (told, asked)

@@ -138,5 +138,5 @@ def test_importing_the_functions_loads_nothing_heavy_and_needs_no_environment() 
 @pytest.mark.usefixtures("ssm")
 def test_an_empty_secret_says_what_to_do() -> None:
     empty = cast(Any, boto3).client("secretsmanager").create_secret(Name="empty")["ARN"]
-    with pytest.raises(RuntimeError, match=r"holds nothing.*Put the GitHub App's private key"):
+    with pytest.raises(UnavailableError, match=r"holds nothing.*Put the GitHub App's private key"):
         wiring.secret(empty)

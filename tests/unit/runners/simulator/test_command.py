@@ -1,6 +1,8 @@
 """The command, and the numbers for the benchmark."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 from pavedpath_runners.simulator import benchmark
@@ -70,3 +72,11 @@ def test_the_benchmark_counts_what_it_measures() -> None:
     assert speed.events > speed.calls > 20
     assert speed.events_a_second == pytest.approx(speed.events / speed.seconds)
     assert benchmark.seeds(range(2)) > 0
+
+
+def test_seeds_may_run_in_several_processes() -> None:
+    """As a command: what a package's `__main__` holds is not what its children see."""
+    command = [sys.executable, "-m", "pavedpath_runners.simulator", "run", "--jobs", "2", "--seeds", "0..41"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "42 seeds held, 0 did not" in done.stdout

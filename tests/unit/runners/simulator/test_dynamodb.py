@@ -115,6 +115,61 @@ def test_the_index_lags() -> None:
     assert client.query(**query)["Items"] == [item]
 
 
+def test_what_has_expired_is_deleted_and_the_index_with_it() -> None:
+    engine = Engine(1, 1_790_000_000.0)
+    client = DynamoDB(engine, lag=10.0)
+    expired: list[str] = []
+    client.on_expiry = expired.append
+
+    def put(key: str, expires: float, **more: Any) -> None:
+        item = {"pk": {"S": key}, "expires": {"N": str(int(expires))}, **more}
+        client.transact_write_items(TransactItems=[{"Put": {"Item": item}}])
+
+    put("JOB#1", engine.time + 60, open={"S": "JOB"}, at={"N": "1"})
+    put("JOB#2", engine.time + 60)
+    put("JOB#2", engine.time + 600)
+    put("DELIVERY#mistaken", 1.0)
+    engine.time += 61
+    put("JOB#3", engine.time + 60)
+    assert expired == ["JOB#1"]
+    assert client.item("JOB#1") is None
+    assert client.item("JOB#2")
+    assert client.item("DELIVERY#mistaken"), "it would be older than five years"
+    query = {
+        "IndexName": "open",
+        "KeyConditionExpression": "#o = :k",
+        "ExpressionAttributeNames": {"#o": "open"},
+        "ExpressionAttributeValues": {":k": {"S": "JOB"}},
+    }
+    assert client.query(**query)["Items"] == []
+    assert not client.open
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7])
+def test_the_index_is_in_order_however_it_came_about(page: int) -> None:
+    client = model(page=page)
+    for number in (5, 3, 4, 1, 2, 6):
+        item = {"pk": {"S": f"JOB#{number}"}, "open": {"S": "JOB"}, "at": {"N": str(number // 2)}}
+        client.transact_write_items(TransactItems=[{"Put": {"Item": item}}])
+    for number, place in ((1, "JOB"), (4, "RUNNER"), (6, "")):
+        item = {"pk": {"S": f"JOB#{number}"}, "at": {"N": "9"}, **({"open": {"S": place}} if place else {})}
+        client.transact_write_items(TransactItems=[{"Put": {"Item": item}}])
+    found: list[str] = []
+    more: dict[str, Any] = {}
+    while True:
+        answer = client.query(
+            IndexName="open",
+            KeyConditionExpression="open = :k",
+            ExpressionAttributeValues={":k": {"S": "JOB"}},
+            **more,
+        )
+        found += [each["pk"]["S"] for each in answer["Items"]]
+        if "LastEvaluatedKey" not in answer:
+            break
+        more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+    assert found == ["JOB#2", "JOB#3", "JOB#5", "JOB#1"]
+
+
 def test_the_same_token_writes_once() -> None:
     client = model()
     add = {

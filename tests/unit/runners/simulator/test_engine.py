@@ -7,8 +7,12 @@ from collections.abc import Mapping
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from pavedpath_runners.simulator import world
 from pavedpath_runners.simulator.dynamodb import AwsRefusals
-from pavedpath_runners.simulator.engine import Engine, Rates
+from pavedpath_runners.simulator.engine import Engine, Entry, Rates
+from pavedpath_runners.simulator.pavedpath import PAVEDPATH
+from pavedpath_runners.simulator.scenario import KINDS, draw
+from pavedpath_runners.simulator.simulation import Result, Simulation
 
 REFUSALS = AwsRefusals("Throttled")
 
@@ -123,6 +127,62 @@ def _lost(stage: Stage) -> None:
         stage.call("x")
     except ReadTimeoutError:
         assert stage.effects == ["x"]
+
+
+class Stepped(Engine):
+    """Gives way at every call, even if nobody waits for that."""
+
+    def run(self, until: float) -> None:
+        self._on = True
+        while self._on and self.time < until and self.step():
+            pass
+
+    def stop(self) -> None:
+        self._on = False
+
+
+def test_to_give_way_to_nobody_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(seed: int) -> tuple[list[Entry] | None, Result]:
+        simulation = Simulation(draw(seed), seed, PAVEDPATH, journal=True)
+        result = simulation.run()
+        return simulation.world.engine.journal, result
+
+    seeds = range(len(KINDS))
+    fast = [told(seed) for seed in seeds]
+    monkeypatch.setattr(world, "Engine", Stepped)
+    for seed in seeds:
+        assert told(seed) == fast[seed]
+
+
+def test_a_run_ends_at_its_time_and_with_the_event_that_stops_it() -> None:
+    engine, seen = Engine(1, 0.0), list[str]()
+    for at, what in ((1, "a"), (2, "b"), (3, "c"), (4, "d")):
+        engine.at(at, seen.append, what)
+    engine.at(3, engine.stop)
+    engine.at(3, seen.append, "not yet")
+    engine.run(2)
+    assert seen == ["a", "b"]
+    engine.run(10)
+    assert (seen, engine.time) == (["a", "b", "c"], 3)
+    engine.run(10)
+    assert seen == ["a", "b", "c", "not yet", "d"]
+
+
+def test_what_an_invocation_has_stopped_does_not_go_on_in_it() -> None:
+    stage = Stage()
+
+    def body() -> str:
+        for number in range(9):
+            stage.call(str(number))
+            if number == 4:
+                stage.engine.stop()
+        return "done"
+
+    stage.engine.invoke("a", 60.0, body, lambda result, why: stage.ends.append((result, why)))
+    stage.engine.run(100.0)
+    assert stage.effects == [str(number) for number in range(5)]
+    stage.engine.run(100.0)
+    assert stage.ends == [("done", "")]
 
 
 TIMELINE = """

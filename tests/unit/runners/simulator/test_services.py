@@ -64,15 +64,84 @@ def test_the_same_key_is_one_message_for_five_minutes_even_when_it_is_done() -> 
 def test_what_is_not_deleted_comes_again_and_then_is_dead() -> None:
     engine, queue = fifo(receives=2)
     send(queue, "1")
-    assert queue.receive(1) == [Message("m-1", "1", 1)]
+    assert queue.receive(1) == [Message("m-1", "1", 1, "m-1/1")]
     pass_time(engine, 31)
     late = queue.receive(1)
-    assert late == [Message("m-1", "1", 2)]
-    queue.delete(Message("m-1", "1", 1))  # the handle of an earlier receive is worth nothing
+    assert late == [Message("m-1", "1", 2, "m-1/2")]
+    queue.delete(Message("m-1", "1", 1, "m-1/1"))  # the handle of an earlier receive is worth nothing
     send(queue, "2")
     pass_time(engine, 31)
     assert queue.dead == ["1"]
     assert bodies(queue.receive(1)) == ["2"]
+
+
+def hide(queue: SQS, message: Message, seconds: int) -> None:
+    queue.change_message_visibility(QueueUrl="", ReceiptHandle=message.handle, VisibilityTimeout=seconds)
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 29, 90])
+def test_a_message_is_visible_again_so_many_seconds_from_the_change_and_its_group_waits(seconds: int) -> None:
+    engine, queue = fifo()
+    send(queue, "1")
+    send(queue, "2")
+    (taken,) = queue.receive(10)
+    pass_time(engine, 20)
+    hide(queue, taken, seconds)
+    if seconds:
+        pass_time(engine, seconds - 0.1)
+        assert queue.receive(10) == []
+    pass_time(engine, 0.1)
+    assert bodies(queue.receive(10)) == ["1"]
+
+
+def test_a_change_holds_for_one_receive_and_the_last_one_counts() -> None:
+    engine, queue = fifo()
+    send(queue, "1")
+    (taken,) = queue.receive(1)
+    hide(queue, taken, 100)
+    hide(queue, taken, 10)
+    pass_time(engine, 10)
+    (taken,) = queue.receive(1)
+    pass_time(engine, 29)
+    assert queue.receive(1) == []
+    pass_time(engine, 1)
+    assert bodies(queue.receive(1)) == ["1"]
+
+
+def test_a_message_that_was_put_off_counts_its_receives_and_can_be_deleted_meanwhile() -> None:
+    engine, queue = fifo(receives=2)
+    send(queue, "1")
+    for _ in range(2):
+        hide(queue, queue.receive(1)[0], 0)
+        pass_time(engine, 0.001)
+    assert queue.dead == ["1"]
+    send(queue, "2")
+    (taken,) = queue.receive(1)
+    hide(queue, taken, 60)
+    pass_time(engine, 45)
+    queue.delete(taken)
+    pass_time(engine, 60)
+    assert queue.receive(1) == []
+
+
+def test_what_is_in_flight_no_more_or_too_long_cannot_be_put_off() -> None:
+    engine, queue = fifo()
+    send(queue, "1")
+    (taken,) = queue.receive(1)
+    pass_time(engine, 10)
+    with pytest.raises(ClientError, match="beyond the limit"):
+        hide(queue, taken, 43_195)
+    with pytest.raises(ClientError, match="between 0 and 43200"):
+        hide(queue, taken, -1)
+    pass_time(engine, 21)
+    with pytest.raises(ClientError, match="not available for visibility timeout change"):
+        hide(queue, taken, 5)
+    (again,) = queue.receive(1)
+    with pytest.raises(ClientError, match="not available for visibility timeout change"):
+        hide(queue, taken, 5)
+    queue.delete(again)
+    with pytest.raises(ClientError, match="not available for visibility timeout change"):
+        hide(queue, again, 5)
 
 
 def test_fifo_knows_no_delay_of_one_message() -> None:
@@ -167,6 +236,38 @@ def test_reads_lag_and_come_in_pages_and_forget() -> None:
     pass_time(engine, 3600)
     with pytest.raises(ClientError, match="NotFound"):
         ec2.describe_instances(InstanceIds=[first])
+
+
+def test_filters_leave_what_passes_all_of_them_in_the_order_of_launch() -> None:
+    ec2 = EC2(Engine(1, 0.0), ZONES, (), lag=0.0)
+    for number in range(3):
+        ec2.create_fleet(**order(str(number)))
+    first, second, third = ec2.machines
+    ec2.terminate_instances(InstanceIds=[second])
+
+    def found(**filters: list[str]) -> list[str]:
+        names = {"id": "instance-id", "state": "instance-state-name", "fleet": "tag:fleet"}
+        wanted = [{"Name": names[name], "Values": values} for name, values in filters.items()]
+        return [each for each, _ in shown(ec2, Filters=wanted)]
+
+    assert found(id=[third, "i-unknown", first, third]) == [first, third]
+    assert found(fleet=["x"], id=[third]) == [third]
+    assert found(id=[third], fleet=["y"]) == []
+    assert found(fleet=["y", "x"], state=["pending"]) == [first, third]
+    with pytest.raises(ClientError, match="'tag-key' is invalid"):
+        ec2.describe_instances(Filters=[{"Name": "tag-key", "Values": ["fleet"]}])
+
+
+def test_a_client_token_is_known_for_a_day() -> None:
+    engine = Engine(1, 0.0)
+    ec2 = EC2(engine, ZONES, (), lag=0.0)
+    first = ec2.create_fleet(**order("t"))
+    pass_time(engine, 86_399)
+    ec2.create_fleet(**order("other"))
+    assert ec2.create_fleet(**order("t")) == first
+    pass_time(engine, 2)
+    ec2.create_fleet(**order("another"))
+    assert ec2.create_fleet(**order("t")) != first
 
 
 def test_one_unknown_machine_refuses_them_all() -> None:
@@ -294,6 +395,39 @@ def test_deliveries_that_failed_are_listed_and_sent_again_and_some_were_never_ma
     never.queue(1)
     pass_time(never.engine, 10)
     assert never.github.request("GET", "/orgs/acme/hooks/7/deliveries").json == []
+
+
+def test_deliveries_are_known_for_three_days_and_a_cursor_stays_good_meanwhile() -> None:
+    stage = Stage(Habits(patience=1e9), status=500)
+    path = "/orgs/acme/hooks/7/deliveries?per_page=3"
+
+    def page(cursor: str = "") -> tuple[list[int], str]:
+        answer = stage.github.request("GET", f"{path}&cursor={cursor}" if cursor else path)
+        after = answer.headers.get("link", "").partition("cursor=")[2].partition("&")[0]
+        return [each["id"] for each in answer.json], after
+
+    for number in range(10):
+        stage.queue(number)
+        pass_time(stage.engine, 10)
+    newest, cursor = page()
+    older, _ = page(cursor)
+    pass_time(stage.engine, 3 * 86400 - 3600)
+    stage.queue(10)
+    pass_time(stage.engine, 10)
+    assert page(cursor)[0] == older
+    pass_time(stage.engine, 7200)
+    for number in range(11, 31):
+        stage.queue(number)
+        pass_time(stage.engine, 10)
+    assert page(cursor)[0] == []
+    known, cursor = page()
+    while cursor:
+        some, cursor = page(cursor)
+        known += some
+    assert len(known) == 21
+    assert not set(known) & {*newest, *older}
+    sent = stage.github.request("POST", f"/orgs/acme/hooks/7/deliveries/{newest[0]}/attempts")
+    assert sent.status == 404
 
 
 def test_rate_limits() -> None:
