@@ -17,7 +17,14 @@ from .repository_access import AllowedActions, Permission
 from .repository_environment import RepositoryEnvironment, RepositoryEnvironmentArgs
 from .rulesets import ActorKind, BypassMode, BypassRole, MergeMethod
 from .runner_fleet import RunnerFleet
-from .runner_fleet_arguments import GithubAppArgs, RunnerFleetArgs, RunnerPoolArgs, RunnerReleaseArgs, WarmPoolArgs
+from .runner_fleet_arguments import (
+    GithubAppArgs,
+    RequestBudgetArgs,
+    RunnerFleetArgs,
+    RunnerPoolArgs,
+    RunnerReleaseArgs,
+    WarmPoolArgs,
+)
 from .runner_group import RunnerGroup, RunnerGroupArgs
 from .secret import RotatingSecret, RotatingSecretArgs
 from .sops import SopsFile, SopsFileError, SopsKey, SopsKeyArgs, creation_rules
@@ -73,6 +80,7 @@ __all__ = [
     "RepositoryArgs",
     "RepositoryEnvironment",
     "RepositoryEnvironmentArgs",
+    "RequestBudgetArgs",
     "RotatingSecret",
     "RotatingSecretArgs",
     "RunnerFleet",

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+from math import inf
 from typing import NotRequired, TypedDict
 
 import pulumi
 from pavedpath_runners import Architecture, RunnerLabels
-from pavedpath_runners.configuration import Fleet, LabelMatch, Level, Pool, WarmPool
+from pavedpath_runners.configuration import DEFAULT_BUDGETS, Budget, Fleet, LabelMatch, Level, Pool, WarmPool
 from pavedpath_runners.machine import RUNNER, RunnerRelease
 
 from .errors import Problem
@@ -41,6 +42,7 @@ _PARAMETER = NameRule(
 LAYER_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+")
 _PREFIX_LIST = re.compile(r"pl-[0-9a-f]{8,17}")
 _SECRET_LENGTH = 20
+_LEAST_CAPACITY = 10
 MOST_POOLS = 20
 """Pools that a fleet takes: the policy of the functions that launch names the template of each."""
 
@@ -101,6 +103,17 @@ class RunnerPoolArgs(TypedDict):
     """Price of an hour by instance type, for the cost of a job. Default: none is reported."""
 
 
+class RequestBudgetArgs(TypedDict):
+    """A token bucket: how many requests one API is given. What is left out stays the budget's default."""
+
+    capacity: NotRequired[float]
+    """Most requests at once, 10 or more."""
+    per_second: NotRequired[float]
+    """Requests that a second adds, more than 0."""
+    reserve: NotRequired[float]
+    """Of capacity, what only launches may take and clean-up leaves; half of it at most."""
+
+
 class GithubAppArgs(TypedDict):
     """The GitHub App that the fleet acts as; its private key is put into AWS by hand."""
 
@@ -152,6 +165,20 @@ class RunnerFleetArgs(TypedDict):
     """Machines that are launched for one job, one after another, until it is given up. Default: 10."""
     rerun_interrupted: NotRequired[bool]
     """Whether a job whose spot machine was taken away is run again, once. Default: true."""
+    interruptions: NotRequired[int]
+    """Spot interruptions within an hour that make a pool buy on demand alone for an hour. Default: 3."""
+    grace_seconds: NotRequired[int]
+    """Seconds that a runner must be seen idle, again and again, before it is removed, 60 to 3600: what GitHub says of
+    it is a minute old and more. Default: 180."""
+    orphan_minutes: NotRequired[int]
+    """Minutes until a machine or a registration that no record claims is removed, 5 to 1440. Default: 15."""
+    record_days: NotRequired[int]
+    """Days that ended jobs and machines stay in the ledger, 7 to 365; older news of a job is refused. Default: 30."""
+    delivery_days: NotRequired[int]
+    """Days that webhooks are remembered, so that none counts twice, 3 to 90. Default: 7."""
+    budgets: NotRequired[Mapping[str, RequestBudgetArgs]]
+    """Requests that the fleet allows itself, by API: github, jit (configurations of runners) and ec2. Default: what
+    GitHub and AWS give every account (`pavedpath_runners.configuration.DEFAULT_BUDGETS`)."""
     egress_cidrs: NotRequired[Sequence[str]]
     """Ranges that machines reach, on port 443 alone. Default: all of IPv4."""
     egress_prefix_list_ids: NotRequired[Sequence[str]]
@@ -185,16 +212,16 @@ class PoolInput:
     """`RunnerPoolArgs`, parsed."""
 
     labels: Sequence[str] = ()
-    match: LabelMatch = LabelMatch.SUBSET
-    architecture: Architecture = Architecture.ARM64
+    match: LabelMatch = Pool.match
+    architecture: Architecture = Pool.architecture
     instance_types: Sequence[str] = ()
     maximum: int = 10
-    spot: bool = True
-    on_demand: bool = True
-    warm: WarmPool = field(default_factory=WarmPool)
-    boot_minutes: int = 10
-    idle_minutes: int = 5
-    lifetime_minutes: int = 720
+    spot: bool = Pool.spot
+    on_demand: bool = Pool.on_demand
+    warm: WarmPool = Pool.warm
+    boot_minutes: int = Pool.boot_minutes
+    idle_minutes: int = Pool.idle_minutes
+    lifetime_minutes: int = Pool.lifetime_minutes
     disk_gb: int = 30
     disk_device: str = "/dev/xvda"
     image_parameter: str = ""
@@ -249,6 +276,33 @@ class PoolInput:
 
 
 @dataclass(frozen=True)
+class RequestBudgetInput:
+    """`RequestBudgetArgs`, parsed."""
+
+    capacity: float | None = None
+    per_second: float | None = None
+    reserve: float | None = None
+
+    def within(self, default: Budget) -> Budget:
+        """Return the default with what is given."""
+        given = {"capacity": self.capacity, "per_second": self.per_second, "reserve": self.reserve}
+        return replace(default, **{name: value for name, value in given.items() if value is not None})
+
+    def problems(self, at: str, default: Budget) -> Iterator[Problem]:
+        """Yield every argument that cannot be used, `at` being where they stand."""
+        budget = self.within(default)
+        if not _LEAST_CAPACITY <= budget.capacity < inf:
+            why = "it would not last for one look at what is there"
+            yield Problem(f"{at}.capacity", budget.capacity, why, f"give {_LEAST_CAPACITY} or more")
+        if not 0 < budget.per_second < inf:
+            why = "once it is used up nothing would be launched any more"
+            yield Problem(f"{at}.per_second", budget.per_second, why, "give a number above 0")
+        if not 0 <= budget.reserve <= budget.capacity / 2:
+            why = f"of {budget.capacity:g} it leaves clean-up less than half"
+            yield Problem(f"{at}.reserve", budget.reserve, why, "give from 0 to half of capacity")
+
+
+@dataclass(frozen=True)
 class GithubAppInput:
     """`GithubAppArgs`, parsed."""
 
@@ -269,17 +323,23 @@ class RunnerFleetInput:
     github_app: GithubAppInput
     webhook_secret: pulumi.Input[str]
     zones: Sequence[str] = ()
-    level: Level = Level.ORGANIZATION
+    level: Level = Fleet.level
     plan: Plan | None = None
-    allow_forks: bool = False
-    attempts: int = 10
-    rerun_interrupted: bool = True
+    allow_forks: bool = Fleet.allow_forks
+    attempts: int = Fleet.attempts
+    rerun_interrupted: bool = Fleet.rerun_interrupted
+    interruptions: int = Fleet.interruptions
+    grace_seconds: int = Fleet.grace_seconds
+    orphan_minutes: int = Fleet.orphan_minutes
+    record_days: int = Fleet.record_days
+    delivery_days: int = Fleet.delivery_days
+    budgets: Mapping[str, RequestBudgetInput] = field(default_factory=dict[str, RequestBudgetInput])
     egress_cidrs: Sequence[str] | None = None
     egress_prefix_list_ids: Sequence[str] = ()
     launch_concurrency: int = 10
     runner: RunnerRelease = field(default_factory=lambda: RUNNER)
     layer: str | None = None
-    api_url: str = "https://api.github.com"
+    api_url: str = Fleet.api_url
     log_days: int = 30
     alarm_topic_arn: pulumi.Input[str] | None = None
     waiting_minutes: int = 15
@@ -306,13 +366,27 @@ class RunnerFleetInput:
             ("launch_concurrency", 2, 1000),
             ("waiting_minutes", 1, 1440),
             ("target_seconds", 10, 86400),
+            ("interruptions", 1, 1000),
+            ("grace_seconds", 60, 3600),
+            ("orphan_minutes", 5, 1440),
+            # GitHub ends a job that has run for five days, and sends a delivery again for three.
+            ("record_days", 7, 365),
+            ("delivery_days", 3, 90),
         ):
             yield from _within(name, getattr(self, name), least, most)
+        yield from self._budget_problems()
         for why in self.runner.problems():
             yield Problem("runner", self.runner.version, why, "copy version and checksums from the release's page")
         for architecture in sorted({pool.architecture for pool in self.pools.values()} - set(self.runner.sha256)):
             why = f"it has no checksum for {architecture}, which a pool needs"
             yield Problem("runner.sha256", None, why, f"add {architecture} from the release's page")
+
+    def _budget_problems(self) -> Iterator[Problem]:
+        for api, budget in self.budgets.items():
+            if api in DEFAULT_BUDGETS:
+                yield from budget.problems(f"budgets.{api}", DEFAULT_BUDGETS[api])
+            else:
+                yield Problem("budgets", api, "nothing asks for it", f"choose {', '.join(DEFAULT_BUDGETS)}")
 
     def _place_problems(self) -> Iterator[Problem]:
         subnets = self.subnet_ids
@@ -424,4 +498,13 @@ def configuration(
         allow_forks=stated.allow_forks,
         attempts=stated.attempts,
         rerun_interrupted=stated.rerun_interrupted,
+        interruptions=stated.interruptions,
+        grace_seconds=stated.grace_seconds,
+        orphan_minutes=stated.orphan_minutes,
+        record_days=stated.record_days,
+        delivery_days=stated.delivery_days,
+        budgets={
+            api: stated.budgets[api].within(default) if api in stated.budgets else default
+            for api, default in DEFAULT_BUDGETS.items()
+        },
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pavedpath
 import pytest
 from pavedpath import InvalidArgumentsError, RunnerFleet
-from pavedpath_runners.configuration import Fleet, Level
+from pavedpath_runners.configuration import DEFAULT_BUDGETS, Budget, Fleet, Level
 
 from tests.components.test_contract import SMALLEST
 from tests.mocks import SECRET, Graph, run
@@ -62,6 +62,36 @@ class TestConfiguration:
         found = told(graph)
         assert (found.level, set(found.repository_hooks)) == (Level.REPOSITORY, {"shop", "orders"})
         assert refused(plan="free") == ["level"]
+
+    def test_tells_nothing_of_what_is_left_as_it_is(self) -> None:
+        text = fleet().one("aws:ssm/parameter:Parameter").inputs["insecureValue"]
+        limits = {
+            "interruptions",
+            "grace_seconds",
+            "orphan_minutes",
+            "record_days",
+            "delivery_days",
+            "attempts",
+            "budgets",
+        }
+        assert limits & set(json.loads(text)) == set()
+
+    def test_tells_the_limits_that_are_set_and_keeps_the_other_budgets(self) -> None:
+        limits = {
+            "attempts": 3,
+            "interruptions": 9,
+            "grace_seconds": 600,
+            "orphan_minutes": 30,
+            "record_days": 90,
+            "delivery_days": 14,
+        }
+        found = told(fleet(**limits, budgets={"ec2": {"capacity": 200, "per_second": 20}, "jit": {"reserve": 1}}))
+        assert {name: getattr(found, name) for name in limits} == limits
+        assert found.budgets == {
+            "github": DEFAULT_BUDGETS["github"],
+            "jit": Budget(capacity=20, per_second=2, reserve=1),
+            "ec2": Budget(capacity=200, per_second=20, reserve=20),
+        }
 
 
 class TestMachines:
@@ -198,6 +228,12 @@ def test_every_bad_argument_is_named() -> None:
         api_url="http://github.example",
         attempts=0,
         launch_concurrency=1,
+        interruptions=0,
+        grace_seconds=30,
+        orphan_minutes=0,
+        record_days=1,
+        delivery_days=1,
+        budgets={"s3": {}, "ec2": {"capacity": 30}, "github": {"capacity": 1, "per_second": 0, "reserve": -1}},
         runner={"version": "v2", "sha256": {"x64": "0" * 63}},
     ) == [
         "environment",
@@ -221,6 +257,16 @@ def test_every_bad_argument_is_named() -> None:
         "api_url",
         "attempts",
         "launch_concurrency",
+        "interruptions",
+        "grace_seconds",
+        "orphan_minutes",
+        "record_days",
+        "delivery_days",
+        "budgets",
+        "budgets.ec2.reserve",
+        "budgets.github.capacity",
+        "budgets.github.per_second",
+        "budgets.github.reserve",
         "runner",
         "runner",
         "runner.sha256",
@@ -243,6 +289,8 @@ def test_every_bad_argument_is_named() -> None:
         ({"environment": "linux"}, ["environment"]),
         ({"repositories": {}}, ["repositories"]),
         ({"egress_cidrs": []}, ["egress_cidrs"]),
+        ({"budgets": {"ec2": {"capcity": 9}}}, ["budgets.ec2.capcity"]),
+        ({"budgets": {"ec2": {"per_second": float("nan")}}}, ["budgets.ec2.per_second"]),
     ],
     ids=[
         "none",
@@ -255,6 +303,8 @@ def test_every_bad_argument_is_named() -> None:
         "reserved",
         "nobody",
         "cut-off",
+        "misspelt-budget",
+        "no-number",
     ],
 )
 def test_what_could_not_work_is_refused(changes: dict[str, Any], named: list[str]) -> None:
