@@ -1,6 +1,6 @@
 """What the control plane needs of the world, as small interfaces. Adapters for AWS and GitHub are in `adapters`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -249,8 +249,9 @@ class Forge(Protocol):
         """A job; None if GitHub knows it no more."""
         ...
 
-    def waiting(self, repository: str) -> Sequence[JobFacts]:
-        """The jobs of a repository that are queued or running now."""
+    def waiting(self, repository: str, choose: Callable[[Sequence[int]], Sequence[int]]) -> Sequence[JobFacts]:
+        """The jobs of a repository that are queued or running now, of those of its runs that `choose` picks: it is
+        given the ids of all that have not ended, the oldest first, and each that it picks costs a request."""
         ...
 
     def rerun(self, repository: str, identity: int) -> None:

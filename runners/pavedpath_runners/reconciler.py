@@ -306,10 +306,15 @@ class Reconciler:
         """Find the jobs of a repository whose webhook never came."""
         if not self._executor.afford("github", 2):
             return
-        for facts in sorted(self._world.forge.waiting(repository), key=lambda each: (each.queued_at, each.id)):
+        for facts in self._world.forge.waiting(repository, self._chosen):
             self._discover(facts)
         cursor = self._world.ledger.cursor("repositories")
         self._advance(replace(cursor, at=self._world.clock.now(), position=repository))
+
+    def _chosen(self, runs: Sequence[int]) -> Sequence[int]:
+        known = {each.run_id for each in self._jobs}
+        chosen = reconciling.worth_asking(runs, known, self._world.clock.now())
+        return chosen if chosen and self._executor.afford("github", len(chosen)) else ()
 
     def _discover(self, facts: JobFacts) -> None:
         listed = self._jobs_by_id.get(facts.id)

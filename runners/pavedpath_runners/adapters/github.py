@@ -124,9 +124,9 @@ class GithubForge:
         answer = self._call("GET", f"{_repository(repository)}/actions/jobs/{identity}", expected=(200, 404))
         return None if answer.status == 404 else job_facts(answer.json, repository)
 
-    def waiting(self, repository: str) -> Sequence[JobFacts]:
-        """The jobs of a repository that are queued or running now: two lists, and one more for every run that has
-        not ended."""
+    def waiting(self, repository: str, choose: Callable[[Sequence[int]], Sequence[int]]) -> Sequence[JobFacts]:
+        """The jobs of a repository that are queued or running now: two lists of runs, and one of jobs for each run that
+        `choose` picks."""
         base = f"{_repository(repository)}/actions/runs"
         runs = {
             run["id"]: run
@@ -135,7 +135,7 @@ class GithubForge:
         }
         found = {
             job["id"]: dataclasses.replace(job_facts(job, repository), public=not run["repository"]["private"])
-            for run in runs.values()
+            for run in (runs[each] for each in choose(sorted(runs)))
             for job in self._pages(f"{base}/{run['id']}/jobs", "jobs")
             if job["status"] in ("queued", "in_progress")
         }

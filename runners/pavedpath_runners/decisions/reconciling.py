@@ -4,9 +4,10 @@ It is level-triggered: it knows nothing of what was done before, and compares wh
 sees may be a minute old and the record is not, so nothing is concluded from a thing's absence until that has lasted.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from zlib import crc32
 
 from pavedpath_runners.configuration import Fleet
 from pavedpath_runners.events import Action, JobEvent
@@ -56,6 +57,8 @@ SHORT_SILENCE = 60.0
 """The same for a job that runs though its machine is gone."""
 RERUN_PATIENCE = 60.0
 """Seconds between asking for a re-run and asking again, since the workflow run still goes on."""
+ASKED = 10
+"""Workflow runs of one repository whose jobs one pass lists."""
 _ENDED = ("shutting-down", "terminated")
 
 
@@ -369,6 +372,22 @@ def next_due(pool: str, jobs: Iterable[Job], free: int, now: float) -> Sequence[
     """Return the queued jobs of a pool that get the room which has just become free. `jobs`: as for `has_turn`."""
     due = (each for each in jobs if each.pool == pool and each.state is JobState.QUEUED and each.not_before <= now)
     return list(islice(due, max(0, min(free, FREED))))
+
+
+# --- what never arrived ----------------------------------------------------------------------------------------------
+
+
+def worth_asking(runs: Sequence[int], known: Collection[int], now: float) -> Sequence[int]:
+    """Return the workflow runs, `ASKED` at most, whose jobs are to be listed: first those of which no job is open here,
+    then a sample of the others, another one each minute, since one job's webhook may be lost where another's came.
+
+    To ask for all of them each minute would cost a request a minute for each run that goes on: 80 at once, and the
+    5,000 an hour that GitHub grants an installation are gone.
+    """
+    new = [each for each in runs if each not in known][:ASKED]
+    minute = int(now // 60)
+    old = sorted((each for each in runs if each in known), key=lambda run: crc32(f"{minute}-{run}".encode()))
+    return [*new, *old[: ASKED - len(new)]]
 
 
 # --- what no record claims -------------------------------------------------------------------------------------------

@@ -269,6 +269,8 @@ class MemoryForge:
         self.failed: list[Failure] = []
         self.redelivered: list[Failure] = []
         self.removed: list[str] = []
+        self.listed: list[int] = []
+        """Runs whose jobs were listed."""
         self.events: list[JobEvent] = []
         self._registered = 0
         self._past: list[tuple[float, Sequence[Registration]]] = [(0.0, ())]
@@ -314,15 +316,18 @@ class MemoryForge:
         held = self.jobs.get(identity)
         return self._faults.call("forge.job", lambda: held.facts if held else None)
 
-    def waiting(self, repository: str) -> Sequence[JobFacts]:
-        return self._faults.call(
-            "forge.waiting",
-            lambda: [
+    def waiting(self, repository: str, choose: Callable[[Sequence[int]], Sequence[int]]) -> Sequence[JobFacts]:
+        def act() -> Sequence[JobFacts]:
+            going = [
                 replace(each.facts, public=self.public)
                 for each in self.jobs.values()
                 if each.facts.repository == repository and each.facts.status != "completed"
-            ],
-        )
+            ]
+            chosen = choose(sorted({each.run_id for each in going}))
+            self.listed.extend(chosen)
+            return [each for each in going if each.run_id in chosen]
+
+        return self._faults.call("forge.waiting", act)
 
     def rerun(self, repository: str, identity: int) -> None:
         def act() -> None:

@@ -382,6 +382,24 @@ def test_a_job_whose_webhook_is_lost_is_found() -> None:
     assert world.telemetry.counts["JobsDiscovered"] == 1
 
 
+def test_a_sweep_finds_a_lost_job_among_many_at_a_bounded_cost() -> None:
+    """One of them is of a run whose other job is known."""
+    world = FakeWorld(fleet(pool(maximum=1)))
+    for identity in range(1, 61):
+        world.push(identity, 600, run=identity)
+    world.advance(10)
+    world.deliver = lambda _: ()
+    world.push(61, 600, run=30)
+    world.push(62, 600, run=62)
+    world.advance(130)
+    assert world.record(62)
+    assert len(world.forge.listed) <= 10 * 3
+    began = world.clock.time
+    world.advance(3600, until=lambda: LedgerModel.job(world.ledger, 61) is not None)
+    assert world.record(61)
+    assert len(world.forge.listed) <= 10 * (4 + (world.clock.time - began) / 60)
+
+
 def test_a_sweep_that_does_not_know_a_repository_to_be_private_takes_nothing() -> None:
     world = FakeWorld()
     world.deliver = lambda _: ()

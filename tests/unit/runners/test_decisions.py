@@ -331,6 +331,26 @@ def test_room_that_becomes_free_calls_the_oldest_few(jobs: list[Job], free: int)
     assert list(called) == [each for each in allowed if each.pool == "small"]
 
 
+RUNS = st.lists(st.integers(1, 40), unique=True, max_size=40).map(sorted)
+
+
+@given(RUNS, st.sets(st.integers(1, 40)), st.integers(0, 60))
+def test_new_runs_are_asked_for_first_and_no_more_than_some(runs: list[int], known: set[int], minute: int) -> None:
+    new = [each for each in runs if each not in known]
+    asked = reconciling.worth_asking(runs, known, START + 60 * minute)
+    assert len(asked) == len(set(asked)) == min(len(runs), reconciling.ASKED)
+    assert set(asked) <= set(runs)
+    assert list(asked[: len(new)]) == new[: reconciling.ASKED]
+
+
+@pytest.mark.parametrize("every", [1, 2, 4])
+def test_every_run_is_asked_for_sooner_or_later(every: int) -> None:
+    """Also where a repository has its turn only every few minutes."""
+    runs = range(1, 41)
+    asked = [reconciling.worth_asking(runs, runs, START + 60 * minute) for minute in range(0, 60 * every, every)]
+    assert {run for each in asked for run in each} == set(runs)
+
+
 # --- spare machines ---
 
 

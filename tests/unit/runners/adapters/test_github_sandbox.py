@@ -66,12 +66,12 @@ def test_a_job_from_the_queue_to_its_end_and_again(sandbox: Sandbox, fleet: Flee
     )
     assert (queued.run_id, queued.started_at, queued.ended_at) == (run, 0.0, 0.0)
     assert abs(queued.queued_at - time.time()) < 600
-    waiting = forge.waiting("acme/orders")
+    waiting = forge.waiting("acme/orders", list)
     assert {each.id: (each.status, each.public) for each in waiting} == {
         build["id"]: ("queued", False),
         other["id"]: ("queued", False),
     }
-    assert forge.waiting("acme/storefront") == []
+    assert forge.waiting("acme/storefront", list) == []
 
     identity, _ = forge.register("dev-9-1", pool, "")
     sandbox.post(f"/_sandbox/runners/{identity}/connect")
@@ -81,7 +81,7 @@ def test_a_job_from_the_queue_to_its_end_and_again(sandbox: Sandbox, fleet: Flee
     assert [each.busy for each in forge.registrations()] == [True]
     with pytest.raises(RunnerBusyError):
         forge.remove(identity, "")
-    assert {each.status for each in forge.waiting("acme/orders")} == {"in_progress", "queued"}
+    assert {each.status for each in forge.waiting("acme/orders", list)} == {"in_progress", "queued"}
 
     sandbox.job(build["id"], conclusion="failure")
     with pytest.raises(RunActiveError):
@@ -93,10 +93,10 @@ def test_a_job_from_the_queue_to_its_end_and_again(sandbox: Sandbox, fleet: Flee
     assert (ended.status, ended.conclusion) == ("completed", "failure")
     assert ended.ended_at >= ended.started_at > 0
     assert forge.registrations() == [], "an ephemeral runner is gone with its job"
-    assert forge.waiting("acme/orders") == []
+    assert forge.waiting("acme/orders", list) == []
 
     forge.rerun("acme/orders", build["id"])
-    [again] = forge.waiting("acme/orders")
+    [again] = forge.waiting("acme/orders", list)
     assert (again.run_id, again.status) == (run, "queued")
     assert again.id != build["id"]
     sandbox.job(again.id, hosted=True)
