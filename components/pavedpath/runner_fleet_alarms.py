@@ -15,7 +15,7 @@ RUNBOOK: Mapping[str, str] = {
     ),
     "OldestWaitingJob": (
         "A job has waited too long, or the reconciler no longer says so. 1. No data: read the log of the function"
-        " reconcile; has the App's key been filled in? 2. Is the pool at its maximum? Raise it. 3. No capacity: add"
+        " reconcile. 2. Has the App's key been filled in? 3. Is the pool at its maximum? Raise it. 4. No capacity: add"
         " instance types or zones, or allow on-demand."
     ),
     "QueueTime": (
