@@ -214,8 +214,11 @@ def serve(answer: Answer) -> None:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the method's
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128  # five by default: more connections at once would be refused, or wait a second
+
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, file=sys.__stdout__, flush=True)
     sys.stdin.read()
@@ -303,9 +306,13 @@ def _send(
         begin = time.perf_counter()
         if begin > until or wrong:
             return
-        connection.request("POST", "/", body, headers)
-        answered = connection.getresponse()
-        answered.read()
+        try:
+            connection.request("POST", "/", body, headers)
+            answered = connection.getresponse()
+            answered.read()
+        except (OSError, http.client.HTTPException) as error:
+            wrong.append(f"{headers['x-github-delivery']}: {error}")
+            return
         times.append(time.perf_counter() - begin)
         if answered.status != 200:
             wrong.append(f"{headers['x-github-delivery']}: {answered.status}")

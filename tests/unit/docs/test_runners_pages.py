@@ -21,21 +21,24 @@ from pavedpath.runner_fleet_arguments import (
 )
 from pavedpath.runner_fleet_functions import SIZES
 from pavedpath.runner_fleet_policies import Function
+from pavedpath_runners import reconciler
 from pavedpath_runners.configuration import DEFAULT_BUDGETS, Fleet, Pool
 from pavedpath_runners.decisions import idling, launching, model, reconciling
-from pavedpath_runners.functions import webhook
+from pavedpath_runners.functions import launch, webhook
 from pavedpath_runners.records import TRANSITIONS, JobState, RunnerState
 from pavedpath_runners.simulator.scenario import KINDS
 from pavedpath_sandbox.github.settings import runner_app
 
 from stacks.settings import PoolSettings, RunnersSettings
 from tests.unit.docs.blocks import blocks
+from tests.unit.runners.mutations import MUTATIONS
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = ROOT / "docs" / "runners"
 NAMES = sorted(page.name for page in PAGES.glob("*.md"))
 POOL = Pool("default", (), (), (), "", maximum=1)
 FLEET = Fleet("dev", "acme", (POOL,))
+WORDS = {"three": 3, "four": 4, "five": 5, "seven": 7, "ten": 10}
 DEFAULTS = {each.name: each.default for each in dataclasses.fields(RunnerFleetInput)}
 
 
@@ -77,6 +80,11 @@ class TestArchitecture:
         table = rows(section("architecture.md", "### A machine's states"))
         assert [names(first)[0] for first, *_ in table] == list(RunnerState)
 
+    def test_the_guards_that_it_lists_are_among_those_that_are_taken_out(self) -> None:
+        listed = [first for first, _ in rows(section("architecture.md", "## Why it is correct"))]
+        assert len(listed) > 10
+        assert set(listed) <= {each.guard for each in MUTATIONS}
+
     def test_the_picture_is_one(self) -> None:
         text = (PAGES / "architecture.md").read_text()
         for target in re.findall(r"!\[[^\]]+\]\((\S+)\)", text):
@@ -98,13 +106,31 @@ class TestArchitecture:
         ("architecture.md", r"`orphan_minutes` \((\d+)\)", FLEET.orphan_minutes),
         ("architecture.md", r"come for long: (\d+) minutes", reconciling.SILENCE / 60),
         ("architecture.md", r"minutes for one that has a machine, (\d+) for", reconciling.LONG_SILENCE / 60),
+        ("architecture.md", r"after (\d+), \d+ and \d+ seconds", launch.AGAIN_SECONDS),
+        ("architecture.md", r"After (four) receives", launch.PATIENCE),
+        ("architecture.md", r"repositories in turn, (five) a round", reconciler.REPOSITORIES),
+        ("architecture.md", r"and (ten) workflow runs of each", reconciling.ASKED),
+        ("architecture.md", r"(three) within an hour \(`interruptions`\)", FLEET.interruptions),
+        ("migration.md", r"`launch_concurrency` \| (\d+), not", DEFAULTS["launch_concurrency"]),
+        ("migration.md", r"`log_days` \| (\d+), not", DEFAULTS["log_days"]),
+        ("migration.md", r"with (seven) alarms", len(RUNBOOK)),
         ("operations.md", r"`attempts` \((\d+)\)", FLEET.attempts),
+        ("operations.md", r"`grace_seconds` \((\d+)\)", FLEET.grace_seconds),
+        ("operations.md", r"`orphan_minutes` \((\d+)\)", FLEET.orphan_minutes),
+        ("operations.md", r"`interruptions` \((\d+) an hour\)", FLEET.interruptions),
+        ("operations.md", r"`record_days` \((\d+)\)", FLEET.record_days),
+        ("operations.md", r"`delivery_days` \((\d+)\)", FLEET.delivery_days),
+        ("operations.md", r"`log_days` \((\d+)\)", DEFAULTS["log_days"]),
+        ("operations.md", r"`launch_concurrency` \((\d+)\)", DEFAULTS["launch_concurrency"]),
         ("operations.md", r"`waiting_minutes` \((\d+)\)", DEFAULTS["waiting_minutes"]),
         ("operations.md", r"`target_seconds` \((\d+)\)", DEFAULTS["target_seconds"]),
         ("operations.md", r"`lifetime_minutes` is (\d+) by default", POOL.lifetime_minutes),
         ("operations.md", r"the budget `github`, ([\d.]+) a second", DEFAULT_BUDGETS["github"].per_second),
         ("operations.md", r"the budget `jit`, ([\d.]+) a second", DEFAULT_BUDGETS["jit"].per_second),
         ("operations.md", r"budget `ec2` takes ([\d.]+) a second", DEFAULT_BUDGETS["ec2"].per_second),
+        ("operations.md", r"and ([\d,]+) kept for bursts", DEFAULT_BUDGETS["github"].capacity),
+        ("operations.md", r"the last (\d+) are for launches alone", DEFAULT_BUDGETS["github"].reserve),
+        ("operations.md", r"a second, and (\d+) for bursts", DEFAULT_BUDGETS["jit"].capacity),
         ("threat-model.md", r"the same id again, for (\d+) days", FLEET.delivery_days),
         ("threat-model.md", r"record is there for (\d+) days", FLEET.record_days),
         ("threat-model.md", r"read at most every (ten) seconds", webhook.PATIENCE_SECONDS),
@@ -112,9 +138,9 @@ class TestArchitecture:
     ids=lambda each: each if isinstance(each, str) and not each.endswith(".md") else "",
 )
 def test_a_number_is_the_codes(page: str, phrase: str, value: float) -> None:
-    found: list[str] = re.findall(phrase, " ".join((PAGES / page).read_text().split()))
+    found: list[str] = re.findall(phrase, " ".join((PAGES / page).read_text().split()), re.IGNORECASE)
     assert found, f"{page} does not say {phrase!r}"
-    assert {float("10" if each == "ten" else each) for each in found} == {value}
+    assert {WORDS.get(each.lower()) or float(each.replace(",", "")) for each in found} == {value}
 
 
 class TestOperations:

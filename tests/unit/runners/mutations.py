@@ -315,6 +315,20 @@ MUTATIONS = (
         _GUARDS + "rerun_a_machine_that_was_taken_away_without_notice_is_seen",
     ),
     Mutation(
+        "throttled re-run",
+        "execution.py",
+        "except (RunActiveError, ThrottledError):",
+        "except RunActiveError:",
+        "test_control.test_a_rerun_that_github_has_no_time_for_is_asked_for_again",
+    ),
+    Mutation(
+        "sweeps' bound",
+        "decisions/reconciling.py",
+        "if each not in known][:ASKED]",
+        "if each not in known]",
+        _DECISIONS + "new_runs_are_asked_for_first_and_no_more_than_some",
+    ),
+    Mutation(
         "outages",
         "functions/launch.py",
         "receives >= PATIENCE",
