@@ -31,8 +31,22 @@ def seeds_of(text: str) -> Sequence[int]:
         first, dots, last = part.partition("..")
         if not first.isdecimal() or (dots and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f"{part!r} is neither a seed nor a range such as 0..99")
+        if int(last or first) < int(first):
+            raise argparse.ArgumentTypeError(f"{part!r} holds no seed: write {last}..{first}")
         found += range(int(first), int(last or first) + 1)
     return found
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: a number from 0 on")
+    return int(text)
 
 
 def _run(console: Console, seeds: Sequence[int], jobs: int, most: int) -> int:
@@ -52,7 +66,7 @@ def _run(console: Console, seeds: Sequence[int], jobs: int, most: int) -> int:
     seconds = time.monotonic() - began
     events = sum(each.events for each in results)
     console.print(
-        f"{len(results)} seeds held, {len(failures)} did not; {events:,} events, {seconds:.1f} s. {SIMULATED}."
+        f"{len(results)} of {len(results) + len(failures)} seeds held; {events:,} events, {seconds:.1f} s. {SIMULATED}."
     )
     return 1 if failures else 0
 
@@ -88,6 +102,11 @@ def _show(console: Console, seed: int, job: int, machine: str, policy: Deploymen
     simulation = Simulation(draw(seed), seed, policy, journal=True)
     result = simulation.run()
     styles = {"invariant": "bold red", "github": "cyan", "ec2": "yellow", "machine": "green", "world": "magenta"}
+    if job and job not in (jobs := sorted(simulation.world.github.jobs)):
+        console.print(
+            f"seed {seed} has no job {job}; it has {jobs[0]} to {jobs[-1]}", style="bold red", highlight=False
+        )
+        return 2
     for entry in simulation.timeline(job, machine):
         console.print(line(entry), style=styles.get(entry.actor, ""), markup=False, highlight=False, soft_wrap=True)
     console.print(f"seed {seed}, {result.scenario}, {result.policy}: {result.jobs} jobs. {SIMULATED}.")
@@ -101,13 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pavedpath_runners.simulator", description=SIMULATED)
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="hold seeds to the invariants")
-    running.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
-    running.add_argument("--most", type=int, default=3, help="failing seeds after which to stop (default 3)")
+    running.add_argument("--jobs", type=_natural, default=1, help="processes (default 1)")
+    running.add_argument("--most", type=_natural, default=3, help="failing seeds after which to stop (default 3)")
     comparing = commands.add_parser("compare", help="ours and terraform-aws-github-runner's policy on the same seeds")
     for each in (running, comparing):
         each.add_argument("--seeds", type=seeds_of, default=seeds_of("0..99"), help="7, 0..99, 1,5,8..9")
     showing = commands.add_parser("show", help="the timeline of one seed")
-    showing.add_argument("seed", type=int)
+    showing.add_argument("seed", type=_seed)
     showing.add_argument("--job", type=int, default=0, help="only what concerns this job")
     showing.add_argument("--machine", default="", help="only what concerns this instance or runner")
     names = {each.name: each for each in (*POLICIES[1:], PAVEDPATH)}

@@ -105,15 +105,19 @@ class Simulation:
         return self.watch.broken
 
     def timeline(self, job: int = 0, machine: str = "") -> Sequence[Entry]:
-        """What happened, in order; only what concerns a job or a machine, if one is named."""
+        """What happened, in order; if a job or a machine is named, only what concerns it, and what befell those who
+        had to do with it."""
         entries = self.world.engine.journal or []
         if not job and not machine:
             return entries
         names = self._related(job, machine)
+        concerned = [(job and each.job == job) or each.machine in names for each in entries]
+        actors = {each.actor for each, related in zip(entries, concerned, strict=True) if related}
+        actors |= {"world", "invariant"}
         return [
             each
-            for each in entries
-            if (job and each.job == job) or each.machine in names or not (each.job or each.machine)
+            for each, related in zip(entries, concerned, strict=True)
+            if related or (not (each.job or each.machine) and each.actor in actors)
         ]
 
     def _related(self, job: int, machine: str) -> set[str]:

@@ -28,7 +28,7 @@ def test_run_tells_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--seeds", f"0..{len(KINDS) - 1}"]) == 0
     told = capsys.readouterr().out
     assert all(kind in told for kind in KINDS)
-    assert f"{len(KINDS)} seeds held, 0 did not" in told
+    assert f"{len(KINDS)} of {len(KINDS)} seeds held" in told
     assert SIMULATED in told
 
 
@@ -79,4 +79,27 @@ def test_seeds_may_run_in_several_processes() -> None:
     command = [sys.executable, "-m", "pavedpath_runners.simulator", "run", "--jobs", "2", "--seeds", "0..41"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "42 seeds held, 0 did not" in done.stdout
+    assert "42 of 42 seeds held" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "given", [["run", "--seeds", "9..3"], ["run", "--jobs", "0"], ["show", "-1"], ["compare", "--seeds", "x"]]
+)
+def test_what_cannot_be_run_is_told_and_is_no_success(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(given)
+    assert "error: " in capsys.readouterr().err
+
+
+def test_a_job_that_a_seed_does_not_have_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "5", "--job", "1"]) == 2
+    assert "seed 5 has no job 1; it has 10001 to " in capsys.readouterr().out
+
+
+def test_a_jobs_timeline_has_few_lines_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", "5", "--job", "10001"])
+    told = capsys.readouterr().out.splitlines()
+    main(["show", "5"])
+    whole = capsys.readouterr().out.splitlines()
+    assert sum("10001" in each for each in told) > 5
+    assert len(told) < len(whole) / 2
