@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -43,13 +43,17 @@ HOST = "functions"
 """The part of the sandbox that runs the fleet's functions."""
 MARK = "PAVEDPATH_DEMO_FLEET"
 """Variable by which the next run finds the processes that a killed one left."""
-SCHEDULE = {"SANDBOX_SCHEDULE_SECONDS": "15"}
+SCHEDULE = {"SANDBOX_SCHEDULE_SECONDS": "10"}
 """How long a minute of the reconciler's schedule takes here."""
 FAULTS = {"lose_every": 20, "duplicate_every": 10, "at_once": 6}
 """Of the webhooks, every one of so many; and how many are under way together, so that they overtake each other."""
-MACHINES = ("--boot", "2", "--job", "3", "--never", "0.02", "--interrupt", "0.02")
-BEGIN_PER_SECOND = 4.0
-"""Jobs that GitHub queues, on average."""
+MACHINES = ("--boot", "2", "--job", "3")
+POOLS = {"maximum": 40, "boot_minutes": 1, "idle_minutes": 1}
+"""What every pool has here: fewer machines than the bursts want, so that jobs wait, and little patience with one that
+does not come up or finds no job."""
+GRACE_SECONDS = 30
+BEGIN_PER_SECOND = 2.0
+"""Jobs that GitHub queues, on average. It lets an App spend 900 points a minute, and a launch takes 6 of them."""
 KILL_AFTER = 0.25
 """The host is killed when this part of the jobs is done."""
 DOWN_SECONDS = 3.0
@@ -68,6 +72,10 @@ class Options:
 
     jobs: int = 500
     seed: int = 1
+    never: float = 0.02
+    """Chance of a machine to boot and never register."""
+    interrupt: float = 0.02
+    """Chance of a spot machine to be taken away in the middle of its job."""
     keep: bool = False
     verbose: bool = False
 
@@ -167,11 +175,19 @@ def prepare(options: Options, console: Console, layout: Layout) -> Stage:
         deployed = deploy(layout.root / "demo" / EXAMPLE.name, variables)
     aws, github = Aws(variables), GitHub(variables)
     aws.keep_secret(deployed.key_secret, _run([str(SANDBOX), "app-key"], ROOT, variables))
-    fleet = aws.fleet(deployed.configuration)
+    fleet = hastened(aws.fleet(deployed.configuration))
+    aws.configure(deployed.configuration, fleet)
+    kill_host(sandbox)  # a function keeps what it has read of the configuration for five minutes
+    sandbox.up()
     pools = [each.name for each in fleet.pools]
     planned = plan(options.jobs, pools, options.jobs / BEGIN_PER_SECOND, options.seed)
     console.print(f"  examples/runner-fleet is deployed after {time.monotonic() - began:.0f} s", markup=False)
     return Stage(options, View(console), layout, sandbox, aws, github, deployed, fleet, planned)
+
+
+def hastened(fleet: Fleet) -> Fleet:
+    """Return the fleet with times that nobody minds to wait for here."""
+    return replace(fleet, grace_seconds=GRACE_SECONDS, pools=tuple(replace(each, **POOLS) for each in fleet.pools))
 
 
 def deploy(directory: Path, variables: Mapping[str, str]) -> Deployed:
@@ -207,7 +223,9 @@ class Machines:
     def played(self) -> Generator[None]:
         """Begin; end it with the block."""
         variables = {**os.environ, DIRECTORY_VARIABLE: str(self.stage.layout.root)}
-        command = [str(SANDBOX), "machines", *MACHINES, "--seed", str(self.stage.options.seed)]
+        options = self.stage.options
+        chances = ["--never", str(options.never), "--interrupt", str(options.interrupt), "--seed", str(options.seed)]
+        command = [str(SANDBOX), "machines", *MACHINES, *chances]
         with (
             self.stage.machines_log.open("w") as out,
             subprocess.Popen(command, env=variables, stdout=out, stderr=out) as process,
@@ -265,9 +283,8 @@ class Story:
         self.stage.sandbox.up()
         self.stage.aws.spot(self._lacking, available=True)
         self.note = ""
-        self.stage.view.say(
-            f"the sandbox has started the function host again; {', '.join(self._lacking)}: spot is back"
-        )
+        pool = self.stage.fleet.pools[-1].name
+        self.stage.view.say(f"the function host is up again, and spot for {pool} is back")
 
 
 def play(stage: Stage) -> tuple[Mapping[int, PlannedRun], float]:
@@ -290,6 +307,8 @@ def play(stage: Stage) -> tuple[Mapping[int, PlannedRun], float]:
             stage.view.show(
                 Moment(
                     elapsed=time.monotonic() - began,
+                    done=done,
+                    work=stage.work,
                     jobs=[*watch.open.values(), *watch.ended.values()],
                     runners=watch.runners,
                     unheard=watch.unheard,
@@ -381,7 +400,8 @@ def run(options: Options) -> int:
                 if not options.keep:
                     sandbox.reset() if good else sandbox.down()
     except KeyboardInterrupt:
-        console.print("\ninterrupted; the next run starts fresh")
+        left = f"its sandbox still runs in {layout.root}; " if options.keep else ""
+        console.print(f"\ninterrupted; {left}the next run starts fresh")
         return 130
     except (DemoError, SandboxError, SandboxRefusedError, httpx.HTTPError, BotoCoreError, ClientError) as error:
         console.print(f"\n[red]It ends here:[/red] {escape(str(error))}")
@@ -396,9 +416,14 @@ if __name__ == "__main__":
         "--jobs", type=int, default=Options.jobs, help="jobs that are to be done [default: %(default)s]"
     )
     parser.add_argument("--seed", type=int, default=Options.seed, help="of the load and the faults")
+    chances = {"never": "that a machine boots and never registers", "interrupt": "that a spot machine is taken away"}
+    for name, what in chances.items():
+        parser.add_argument(f"--{name}", type=float, default=getattr(Options, name), help=f"chance {what}, 0 to 1")
     parser.add_argument("--keep", action="store_true", help="leave the sandbox running")
     parser.add_argument("--verbose", action="store_true", help="list everything that is wrong")
     given = parser.parse_args()
     if given.jobs < 1:
         parser.error("--jobs must be at least 1")
-    sys.exit(run(Options(given.jobs, given.seed, given.keep, given.verbose)))
+    if wrong := [f"--{name}" for name in chances if not 0 <= getattr(given, name) <= 1]:
+        parser.error(f"{' and '.join(wrong)} must be from 0 to 1")
+    sys.exit(run(Options(**vars(given))))

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pavedpath_runners.records import FINAL, Job, JobState, Runner, RunnerState
+from pavedpath_runners.records import FINAL, Job, Runner, RunnerState
 
 from demo.fleet_load import Kind
 
@@ -106,6 +106,7 @@ def problems(facts: Facts) -> Sequence[str]:
 
 def _work(facts: Facts) -> Iterator[str]:
     """Every job that is to be done is done, and done once."""
+    interrupted = {each.execution for each in facts.attempts if (job := facts.jobs.get(each.id)) and job.interrupted}
     for (run, name), attempts in _by_job(facts, Kind.WORK).items():
         where, last = f"job {name} of run {run}", max(attempts, key=lambda each: each.id)
         line = ledger_line(facts.jobs.get(last.id), last.id)
@@ -115,10 +116,9 @@ def _work(facts: Facts) -> Iterator[str]:
         elif len(good) > 1:
             yield f"{where} was done {len(good)} times, on {', '.join(sorted(name for name, _ in good))}. {line}"
         for each in attempts:
-            job = facts.jobs.get(each.id)
             failed = each.status == "completed" and each.conclusion != "success"
-            if failed and not (job and job.interrupted):
-                line = ledger_line(job, each.id)
+            if failed and each.execution not in interrupted:
+                line = ledger_line(facts.jobs.get(each.id), each.id)
                 yield f"{where} ended as {each.conclusion} on {each.runner or 'no runner'}, uninterrupted. {line}"
 
 
@@ -240,12 +240,4 @@ def began(log: Iterable[str]) -> Mapping[str, Sequence[int]]:
         told = json.loads(line)
         if told["event"] == "runs":
             found[told["instance"]].append(told["job"])
-    return found
-
-
-def jobs_by_state(jobs: Iterable[Job]) -> Mapping[str, Counter[JobState]]:
-    """Return how many jobs of each pool are in each state."""
-    found: defaultdict[str, Counter[JobState]] = defaultdict(Counter)
-    for each in jobs:
-        found[each.pool or "-"][each.state] += 1
     return found

@@ -1,21 +1,35 @@
 """The table that `make demo-fleet` shows while it runs; lines where there is no terminal."""
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from pavedpath_runners.records import Job, JobState, Runner, RunnerState
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from demo.fleet_checks import jobs_by_state
-
 _LINE_SECONDS = 10.0
 _HOOKS = ("sent", "lost", "duplicated", "redelivered")
+_JOBS: Mapping[str, frozenset[JobState]] = {
+    "waiting": frozenset({JobState.QUEUED}),
+    "machine on its way": frozenset({JobState.INTENDED, JobState.LAUNCHING, JobState.REGISTERED}),
+    "running": frozenset({JobState.RUNNING}),
+    "ended": frozenset({JobState.COMPLETED}),
+    "refused": frozenset({JobState.FAILED}),
+}
+_MACHINES: Mapping[str, frozenset[RunnerState]] = {
+    "being launched": frozenset({RunnerState.INTENDED, RunnerState.LAUNCHING, RunnerState.STOPPED}),
+    "registered": frozenset({RunnerState.REGISTERED}),
+    "busy": frozenset({RunnerState.BUSY}),
+    "ending": frozenset({RunnerState.DONE, RunnerState.DRAINING}),
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,9 @@ class Moment:
 
     elapsed: float
     """Seconds since the first job."""
+    done: int
+    work: int
+    """Of so many jobs."""
     jobs: Sequence[Job]
     runners: Sequence[Runner]
     unheard: int
@@ -57,7 +74,7 @@ class View:
     def show(self, moment: Moment) -> None:
         """Show a look."""
         if self._live:
-            self._live.update(Group(table(moment), Text(line(moment), style="dim")))
+            self._live.update(screen(moment))
         elif time.monotonic() - self._said_at >= _LINE_SECONDS:
             self._said_at = time.monotonic()
             self.console.print(f"  {line(moment)}", markup=False)
@@ -67,37 +84,60 @@ class View:
         self.console.print(f"  {text}", markup=False)
 
 
+def screen(moment: Moment) -> Group:
+    """Return a look for a terminal of 80 columns and 24 lines."""
+    bar = Table.grid(padding=(0, 2))
+    progress = ProgressBar(total=moment.work, completed=moment.done, width=40)
+    bar.add_row(progress, f"{moment.done} of {moment.work} done", f"{moment.elapsed:.0f} s")
+    below = Table.grid(padding=(0, 2))
+    below.add_row("webhooks", _hooks(moment))
+    below.add_row("queue", f"{moment.queue[0]} messages wait, {moment.queue[1]} in flight")
+    if moment.unheard:
+        below.add_row("unheard", f"{moment.unheard} jobs that the ledger does not know yet")
+    if moment.note:
+        below.add_row("now", Text(moment.note, style="yellow"))
+    return Group(Text(), *(Padding(each, (0, 2)) for each in (bar, table(moment), below)))
+
+
 def table(moment: Moment) -> Table:
-    """Return jobs and machines by state, a row for each pool."""
-    shown = Table(title="jobs and machines by state, as the ledger has them", title_justify="left", title_style="bold")
-    shown.add_column("pool")
-    job_states, machine_states = list(JobState), [each for each in RunnerState if each is not RunnerState.GONE]
-    for state in job_states:
-        shown.add_column(str(state), justify="right", style="cyan")
-    for state in machine_states:
-        shown.add_column(f"⚙ {state}", justify="right", style="green")
-    jobs = jobs_by_state(moment.jobs)
-    machines: defaultdict[str, Counter[RunnerState]] = defaultdict(Counter)
-    for each in moment.runners:
-        machines[each.pool][each.state] += 1
-    for pool in sorted(jobs.keys() | machines.keys()):
-        numbers = [jobs[pool][state] if pool in jobs else 0 for state in job_states]
-        numbers += [machines[pool][state] for state in machine_states]
-        shown.add_row(pool, *(str(number or "") for number in numbers))
+    """Return jobs and machines by state, a column for each pool."""
+    jobs = Counter[tuple[str, StrEnum]]((each.pool or "-", each.state) for each in moment.jobs)
+    machines = Counter[tuple[str, StrEnum]]((each.pool, each.state) for each in moment.runners)
+    pools = sorted({pool for pool, _ in [*jobs, *machines]})
+    shown = Table(box=None, padding=(0, 2, 0, 0))
+    shown.add_column()
+    shown.add_column()
+    for name in (*pools, "all"):
+        shown.add_column(name, justify="right", min_width=6)
+    groups: Sequence[tuple[str, str, Mapping[str, Collection[StrEnum]], Counter[tuple[str, StrEnum]]]]
+    groups = (("jobs", "cyan", _JOBS, jobs), ("machines", "green", _MACHINES, machines))
+    for what, style, rows, counts in groups:
+        for number, (row, states) in enumerate(rows.items()):
+            each = [sum(counts[pool, state] for state in states) for pool in pools]
+            figures = [Text(str(count) if count else "·", style=style if count else "dim") for count in each]
+            total = Text(str(sum(each)), style="bold")
+            shown.add_row("" if number else what, row, *figures, total, end_section=number + 1 == len(rows))
     return shown
+
+
+def _hooks(moment: Moment) -> str:
+    return ", ".join(f"{moment.hooks.get(name, 0)} {name}" for name in _HOOKS)
 
 
 def line(moment: Moment) -> str:
     """Return a look in one line."""
-    jobs = Counter(each.state for each in moment.jobs)
-    machines = Counter(each.state for each in moment.runners)
-    on_the_way = sum(jobs[each] for each in (JobState.INTENDED, JobState.LAUNCHING, JobState.REGISTERED))
+    jobs = _counted(_JOBS, (each.state for each in moment.jobs))
+    machines = _counted(_MACHINES, (each.state for each in moment.runners))
     told = [
-        f"{moment.elapsed:4.0f} s",
-        f"jobs: {moment.unheard} unheard of, {jobs[JobState.QUEUED]} queued, {on_the_way} with a machine on its way,"
-        f" {jobs[JobState.RUNNING]} running, {jobs[JobState.COMPLETED]} completed, {jobs[JobState.FAILED]} refused",
-        f"machines: {sum(machines.values())}, {machines[RunnerState.BUSY]} busy",
+        f"{moment.elapsed:4.0f} s: {moment.done} of {moment.work} done",
+        f"jobs: {moment.unheard} unheard of, {jobs}",
+        f"machines: {machines}",
         f"queue: {moment.queue[0]} + {moment.queue[1]} in flight",
-        "webhooks: " + ", ".join(f"{moment.hooks.get(name, 0)} {name}" for name in _HOOKS),
+        f"webhooks: {_hooks(moment)}",
     ]
     return "; ".join([*told, *([moment.note] if moment.note else [])])
+
+
+def _counted(rows: Mapping[str, Collection[StrEnum]], states: Iterable[StrEnum]) -> str:
+    counts = Counter(states)
+    return ", ".join(f"{sum(counts[state] for state in wanted)} {row}" for row, wanted in rows.items())

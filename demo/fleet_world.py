@@ -96,6 +96,10 @@ class Aws:
         """The fleet's configuration."""
         return Fleet.from_json(self._parameters.get_parameter(Name=parameter)["Parameter"].get("Value", ""))
 
+    def configure(self, parameter: str, fleet: Fleet) -> None:
+        """Give the fleet another configuration, until its stack is deployed again."""
+        self._parameters.put_parameter(Name=parameter, Value=fleet.to_json(), Type="String", Overwrite=True)
+
     def keep_secret(self, name: str, value: str) -> None:
         """Put a value into a secret that is there."""
         self._secrets.put_secret_value(SecretId=name, SecretString=value)

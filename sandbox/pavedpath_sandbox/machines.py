@@ -98,6 +98,10 @@ class Cloud(Protocol):
         """End a machine."""
         ...
 
+    def reclaim(self, instance: str) -> None:
+        """Take a spot machine away, as EC2 does."""
+        ...
+
 
 class Forge(Protocol):
     """GitHub, as a runner sees it."""
@@ -129,9 +133,17 @@ class Player:
     """All machines of one account. What it has begun is in a file, so that the next one goes on after a kill."""
 
     def __init__(
-        self, cloud: Cloud, forge: Forge, options: Options, tell: Callable[[Json], None], file: Path | None = None
+        self,
+        cloud: Cloud,
+        forge: Forge,
+        options: Options,
+        tell: Callable[[Json], None],
+        file: Path | None = None,
+        look_seconds: float = 0.0,
     ) -> None:
+        """`look_seconds`: a step asks EC2 only if it was not asked for so long, since listing machines is dear."""
         self._cloud, self._forge, self._options, self._tell, self._file = cloud, forge, options, tell, file
+        self._look_seconds, self._looked_at = look_seconds, float("-inf")
         self.machines: dict[str, Machine] = {}
         if file is not None and file.is_file():
             held = cast("dict[str, Json]", json.loads(file.read_text(encoding="utf-8")))
@@ -141,9 +153,16 @@ class Player:
 
     def step(self, now: float) -> None:
         """Look at EC2, and bring on every machine whose time has come."""
-        seen = {each.instance: each for each in self._cloud.running()}
+        seen: dict[str, Seen] | None = None
+        if now - self._looked_at >= self._look_seconds:
+            seen = {each.instance: each for each in self._cloud.running()}
+            self._looked_at = now
         try:
-            self._follow(seen, now)
+            if seen is not None:
+                self._follow(seen, now)
+            for machine in list(self.machines.values()):
+                if machine.at <= now:
+                    self._go_on(machine, now)
         finally:  # what was done before a call failed is not done again
             self._keep()
 
@@ -153,9 +172,6 @@ class Player:
         for each in seen.values():
             if each.instance not in self.machines:
                 self._boot(each, now)
-        for machine in list(self.machines.values()):
-            if machine.at <= now:
-                self._go_on(machine, now)
 
     def _dice(self, machine: Seen | Machine, what: str) -> float:
         """The same number in [0, 1) for the same machine and question, in every process."""
@@ -248,7 +264,8 @@ class Player:
 
     def _end(self, machine: Machine) -> None:
         machine.state = State.ENDING
-        self._cloud.terminate(machine.instance)
+        end = self._cloud.reclaim if machine.interrupted else self._cloud.terminate
+        end(machine.instance)
         del self.machines[machine.instance]
         self._say(machine, "ends itself")
 

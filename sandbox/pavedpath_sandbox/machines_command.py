@@ -18,6 +18,7 @@ from .machines import Json, Options, Player, Seen
 from .sandbox import Sandbox, SandboxError
 
 _POLL_SECONDS = 0.25
+_LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 
 
@@ -26,7 +27,7 @@ class SandboxCloud:
 
     def __init__(self, variables: dict[str, str], tag: str, fleet_tag: str) -> None:
         """`variables` are those of an environment of the sandbox."""
-        self._tag, self._fleet_tag = tag, fleet_tag
+        self._tag, self._fleet_tag, self._endpoint = tag, fleet_tag, variables["AWS_ENDPOINT_URL"]
         self._ec2, self._ssm, self._events = clients(variables, "ec2", "ssm", "events")
 
     def running(self) -> list[Seen]:
@@ -64,6 +65,11 @@ class SandboxCloud:
     def terminate(self, instance: str) -> None:
         """End a machine: its shutdown behaviour is to terminate."""
         self._ec2.terminate_instances(InstanceIds=[instance])
+
+    def reclaim(self, instance: str) -> None:
+        """Take a spot machine away: EC2 says afterwards that it did."""
+        address = f"{self._endpoint}/_sandbox/reclaim"
+        httpx.post(address, json={"instance": instance}, timeout=30, trust_env=False).raise_for_status()
 
 
 class SandboxForge:
@@ -123,7 +129,7 @@ def run(
 
     file = sandbox.layout.root / "machines" / f"{environment}.json"
     cloud, forge = SandboxCloud(variables, tag, fleet_tag), SandboxForge(variables)
-    player = Player(cloud, forge, options, tell, file)
+    player = Player(cloud, forge, options, tell, file, _LOOK_SECONDS)
     quiet, problem = time.monotonic(), ""
     while until_idle is None or time.monotonic() - quiet < until_idle:
         try:

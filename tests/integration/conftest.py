@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,10 @@ import yaml
 from pavedpath_sandbox.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
+# Lines of the sandbox's logs: AWS's are text, GitHub's an object of JSON each, or what has no level.
+TROUBLE = re.compile(
+    r" (WARNING|ERROR|CRITICAL) | (409|5\d\d) [A-Z]|\"status\": (409|5)|\"event\": \"(crash|violation|unserved)\""
+)
 PROGRAM = [
     "stacks",
     "policy",
@@ -76,7 +81,9 @@ class World:
         """Run a command of the project and return what it printed; another exit status fails the test."""
         with self.popen(*command) as process:
             printed, _ = process.communicate(timeout=400)
-        assert process.returncode == expect, f"{command} ended with {process.returncode}:\n{printed}"
+        assert process.returncode == expect, (
+            f"{command} ended with {process.returncode}:\n{printed}\n{trouble(self.directory / '.sandbox/logs')}"
+        )
         return printed
 
     def stack(self, *arguments: str, expect: int = 0) -> str:
@@ -135,6 +142,15 @@ class World:
         """Return a client of the cluster, by default as its administrator."""
         text = kubeconfig or Path(self.variables["KUBECONFIG"].split(os.pathsep)[0]).read_text()
         return kubernetes_client(text, self.directory)
+
+
+def trouble(logs: Path, last: int = 30) -> str:
+    """What AWS and GitHub of a sandbox complained of last: it is deleted before anyone could look."""
+    found: list[str] = []
+    for name in ("aws.log", "github.log"):
+        lines = (logs / name).read_text(errors="replace").splitlines() if (logs / name).exists() else []
+        found += [f"{name}: {line[:500]}" for line in [each for each in lines if TROUBLE.search(each)][-last:]]
+    return "\n".join(found) or "the sandbox's logs show no trouble"
 
 
 def kubernetes_client(kubeconfig: str, scratch: Path) -> httpx.Client:

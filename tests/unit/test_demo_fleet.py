@@ -13,7 +13,7 @@ from rich.console import Console
 
 from demo.fleet_checks import Attempt, Facts, Machine, began, ledger_line, percentile, problems, summary
 from demo.fleet_load import Kind, plan
-from demo.fleet_view import Moment, View, line
+from demo.fleet_view import Moment, View, line, screen
 
 POOLS = ("small", "large")
 WORK, FORK, CANCELLED = 1, 2, 3  # runs
@@ -198,34 +198,71 @@ def test_a_percentile_is_the_nearest_rank() -> None:
 def moment() -> Moment:
     live = runner("dev-11-1", "i-1", RunnerState.BUSY)
     jobs = [job(11, JobState.RUNNING), job(12), job(13, JobState.QUEUED), job(14, JobState.LAUNCHING)]
-    return Moment(61.0, jobs, [live], 2, (3, 1), {"sent": 9, "lost": 1}, "no spot for large")
+    return Moment(61.0, 1, 60, jobs, [live], 2, (3, 1), {"sent": 9, "lost": 1}, "no spot for large")
 
 
 def test_a_line_tells_all() -> None:
     assert line(moment()) == (
-        "  61 s; jobs: 2 unheard of, 1 queued, 1 with a machine on its way, 1 running, 1 completed, 0 refused;"
-        " machines: 1, 1 busy; queue: 3 + 1 in flight; webhooks: 9 sent, 1 lost, 0 duplicated, 0 redelivered;"
-        " no spot for large"
+        "  61 s: 1 of 60 done; jobs: 2 unheard of, 1 waiting, 1 machine on its way, 1 running, 1 ended, 0 refused;"
+        " machines: 0 being launched, 0 registered, 1 busy, 0 ending; queue: 3 + 1 in flight;"
+        " webhooks: 9 sent, 1 lost, 0 duplicated, 0 redelivered; no spot for large"
     )
 
 
-def test_a_terminal_gets_a_table_and_a_file_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    for terminal in (True, False):
-        view = View(Console(force_terminal=terminal, width=200))
-        with view.open():
-            view.show(moment())
-            view.show(moment())
-            view.say("something happens")
-    shown = capsys.readouterr().out
-    table, _, lines = shown.rpartition("\x1b")
-    assert "jobs and machines by state" in table
-    assert lines.count("61 s;") == 1, "a line comes every ten seconds"
+def test_every_state_has_its_row() -> None:
+    jobs = [job(number, state) for number, state in enumerate(JobState)]
+    machines = [runner(f"dev-{each}", "i-1", each) for each in RunnerState if each is not RunnerState.GONE]
+    told = line(replace(moment(), jobs=jobs, runners=machines)).split(";")
+    assert sum(int(each.split()[0]) for each in told[1].removeprefix(" jobs: ").split(", ")[1:]) == len(jobs)
+    assert sum(int(each.split()[0]) for each in told[2].removeprefix(" machines: ").split(", ")) == len(machines)
+
+
+def test_a_terminal_gets_a_screen_that_fits_it(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(width=80, height=24)
+    console.print(screen(moment()))
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) < 20  # what happens is told above it
+    assert "…" not in "".join(shown)
+    assert [each.split() for each in shown if "waiting" in each or "busy" in each] == [
+        ["jobs", "waiting", "1", "1"],
+        ["busy", "1", "1"],
+    ]
+    for told in ("1 of 60 done", "61 s", "9 sent, 1 lost", "3 messages wait", "no spot for large", "2 jobs that"):
+        assert any(told in each for each in shown), told
+
+
+def test_a_file_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    view = View(Console(force_terminal=False, width=200))
+    with view.open():
+        view.show(moment())
+        view.show(moment())
+        view.say("something happens")
+    lines = capsys.readouterr().out
+    assert lines.count("61 s:") == 1, "a line comes every ten seconds"
     assert "something happens" in lines
+
+
+def test_a_terminals_table_stays_below_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
+    view = View(Console(force_terminal=True, width=80, height=24))
+    with view.open():
+        view.show(moment())
+        view.say("something happens")
+    shown = capsys.readouterr().out
+    assert shown.rindex("something happens") < shown.rindex("1 of 60 done")
 
 
 def test_what_began_is_read_from_what_the_machines_tell() -> None:
     lines = ['{"event": "boots", "instance": "i-1"}', '{"event": "runs", "instance": "i-1", "job": 7}']
     assert began(lines) == {"i-1": [7]}
+
+
+def test_the_copy_of_an_interrupted_job_is_no_problem(good: Facts) -> None:
+    """Two machines of one run are taken away: the re-run of the first job copies the second as it was."""
+    copy = replace(next(each for each in good.attempts if each.id == 12), id=15)
+    assert problems(replace(good, attempts=[*good.attempts, copy])) == []
+    stranger = replace(copy, runner="dev-99-1")
+    (told,) = problems(replace(good, attempts=[*good.attempts, stranger]))[:1]
+    assert "ended as failure on dev-99-1, uninterrupted" in told
 
 
 def test_a_fork_that_was_given_and_ended_at_once_is_no_problem(good: Facts) -> None:

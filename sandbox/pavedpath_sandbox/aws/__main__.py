@@ -32,7 +32,10 @@ def main() -> None:
     server = listen(application, arguments.port)
     sys.stdout.write(json.dumps({"port": server.port}) + "\n")
     sys.stdout.flush()
+    # A thread that is just making another could take the signal, and this one, which has to handle it, would sleep on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     replayed = application.replay()
     logging.info(
         "ready; %d requests replayed in %.2f s, %d problems",

@@ -13,13 +13,13 @@ from typing import Any, cast
 
 import xmltodict
 from flask import has_request_context, request
-from moto import backends
 from moto.awslambda.models import FunctionUrlConfig, LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.core.responses import ActionResult
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.responses import DynamoHandler
+from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.launch_templates import LaunchTemplateBackend
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPCBackend
@@ -31,7 +31,7 @@ from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 from moto.sqs.models import Queue
 
-from . import budgets, clock, fleets, lambdas, queues, transactions
+from . import budgets, clock, fleets, lambdas, queues, shortcuts, transactions
 from .conditions import UnknownConditionError, holds
 from .determinism import require
 
@@ -61,6 +61,7 @@ def install() -> None:
     budgets.install()
     _wrap(Fleets, "create_fleet", fleets.create)
     _wrap(LaunchTemplateBackend, "create_launch_template", fleets.template)
+    _wrap(InstanceBackend, "terminate_instances", fleets.ended)
     _wrap_property(Queue, "attributes", queues.attributes)
     _wrap(Queue, "_set_attributes", queues.set_attributes)
     _wrap(FunctionUrlConfig, "to_dict", lambdas.url)
@@ -74,15 +75,8 @@ def install() -> None:
     transactions.install()
     queues.install()
     clock.install()
-    _modules_once()
+    shortcuts.install()
     _installed.append(True)
-
-
-def _modules_once() -> None:
-    """moto lists its folder for each request, to see whether the request's host is the name of a service."""
-    require(callable(getattr(backends, "list_of_moto_modules", None)), "backends.list_of_moto_modules is gone")
-    names = frozenset(backends.list_of_moto_modules())
-    cast("Any", backends).list_of_moto_modules = lambda: names
 
 
 def _wrap(owner: type[Any], name: str, wrapper: Callable[..., Any]) -> None:

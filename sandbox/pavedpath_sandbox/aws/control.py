@@ -23,6 +23,7 @@ Answer = tuple[str, list[tuple[str, str]], bytes]
 FUNCTIONS = "/_sandbox/functions"
 CODE = "/_sandbox/functions/code/"
 CAPACITY = "/_sandbox/capacity"
+RECLAIM = "/_sandbox/reclaim"
 INVOCATION = "/_sandbox/invocations/"
 DEFAULT_ACCOUNT = "123456789012"
 _INVOKE = ("/2015-03-31/functions/", "/invocations")
@@ -61,6 +62,8 @@ def _change(path: str, body: bytes) -> Answer:
         wanted = cast("dict[str, Any]", given)
         if path == CAPACITY:
             return answer("200 OK", {"lacking": fleets.set_capacity(wanted)})
+        if path == RECLAIM:
+            return answer("200 OK", {"reclaimed": fleets.reclaim(wanted)})
         if path == LOGS:
             return answer("200 OK", {"written": lambdas.write_log(**wanted)})
         if path.startswith(INVOCATION):

@@ -1,5 +1,5 @@
 """CreateFleet of the type instant as EC2 has it: a client token is one fleet, the whole launch template holds, and
-capacity can be lacking where a test or a demonstration says so."""
+capacity can be lacking where a test or a demonstration says so. And EventBridge hears of a machine's end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from typing import Any, cast
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.instances import StateReason
 from moto.ec2.utils import convert_tag_spec, random_fleet_id
+from moto.events.models import events_backends
 from moto.ssm.models import ssm_backends
 
 Json = dict[str, Any]
 MARKETS = ("spot", "on-demand")
 _RESOLVE = "resolve:ssm:"
+_ENDED = frozenset({"shutting-down", "terminated"})
+_TAKEN_AWAY = "Server.SpotInstanceTermination"
 _lacking: set[tuple[str, str, str]] = set()
 
 
@@ -102,6 +107,42 @@ def create(self: Any, original: Callable[..., Any]) -> Any:
     if token:
         remembered[token] = (fingerprint, answer)
     return ActionResult(answer)
+
+
+def ended(self: Any, original: Callable[..., Any], instance_ids: list[str]) -> Any:
+    """TerminateInstances, and EC2's event of each machine that was not ended before.
+
+    Here machines have ended at once; the event of `shutting-down` and those of other changes are not sent.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-instance-state-changes.html
+    """
+    changed = original(self, instance_ids)
+    for instance, before in changed:
+        if before.name not in _ENDED:
+            detail = json.dumps({"instance-id": instance.id, "state": "terminated"})
+            kind = "EC2 Instance State-change Notification"
+            event = {"Source": "aws.ec2", "DetailType": kind, "Detail": detail}
+            events_backends[self.account_id][self.region_name].put_events([event])
+    return changed
+
+
+def reclaim(wanted: Json) -> str:
+    """Take a spot machine (`instance`, its id) away, as EC2 does when it needs it; returns its id.
+
+    Raises:
+        CapacityError: there is no such machine, or it was not bought on the spot market.
+    """
+    identity = str(wanted.get("instance", ""))
+    backends = [backend for regions in list(ec2_backends.values()) for backend in list(regions.values())]
+    found = ((backend, backend.get_instance_by_id(identity)) for backend in cast("list[Any]", backends))
+    backend, instance = next((each for each in found if each[1] is not None), (None, None))
+    if backend is None or instance is None:
+        raise CapacityError(f"there is no instance {identity!r}")
+    if instance.lifecycle != "spot":
+        raise CapacityError(f"{identity} is no spot machine: EC2 takes only these away")
+    if instance.state not in _ENDED:
+        backend.terminate_instances([identity])
+        instance.state_reason = StateReason(f"{_TAKEN_AWAY}: Spot instance termination", _TAKEN_AWAY)
+    return identity
 
 
 def _launch(backend: Any, asked: Json) -> Json:

@@ -22,7 +22,9 @@ from werkzeug.test import run_wsgi_app
 
 from . import clock, completions, control, determinism, fleets, lambdas
 from .accounts import addressed, is_for_others
+from .attempts import Answers, attempt_of
 from .cbor import CborTranslation
+from .control import Answer
 from .journal import Contents, Entry, Journal
 from .operations import Operation, identify
 
@@ -38,11 +40,11 @@ _DROPPED_KEYS = frozenset(
     {"HTTP_X_AMZ_SECURITY_TOKEN", "HTTP_USER_AGENT", "HTTP_X_AMZ_USER_AGENT", "HTTP_AMZ_SDK_INVOCATION_ID"}
     | {"HTTP_AMZ_SDK_REQUEST", "HTTP_ACCEPT_ENCODING", "HTTP_CONNECTION", "HTTP_X_AMZN_QUERY_MODE"}
 )
-# Changes of these services are what the part `functions` waits for.
-_WATCHED = frozenset({"lambda", "scheduler", "events", "-"})
+# Changes of these services are what the part `functions` waits for; a machine of EC2's that ends is an event.
+_WATCHED = frozenset({"lambda", "scheduler", "events", "ec2", "-"})
 _POLL_SECONDS = 0.2
-
-Answer = tuple[str, list[tuple[str, str]], bytes]
+# What a request is, in its environment, for those who see it when its answer cannot be sent.
+_CHANGE = "pavedpath_sandbox.change"
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class JournalledApplication:
         self._contents = Contents((), (), False) if journal is None else journal.load()
         self.replayed: Replay | None = None
         self._watch = control.Watch()
+        self._answers = Answers()
 
     def replay(self) -> Replay:
         """Run the journal's requests again. Call it once; a request that comes meanwhile waits for its end."""
@@ -177,13 +180,28 @@ class JournalledApplication:
         return [body]
 
     def _serve(self, environ: WSGIEnvironment, body: bytes, operation: Operation) -> Answer:
-        seed = secrets.randbits(64)
+        if operation.mutates:
+            return self._change(environ, body, operation)
+        with self._lock:
+            return self._run(environ, body, secrets.randbits(64))
+
+    def _change(self, environ: WSGIEnvironment, body: bytes, operation: Operation) -> Answer:
+        seed, name, attempt = secrets.randbits(64), f"{operation.service} {operation.name}", attempt_of(environ)
+        environ[_CHANGE] = name
         with self._lock:
             at = time.time()
+            if attempt and (given := self._answers.given(attempt, name, at)):
+                LOG.warning("%s: attempt %d is answered as the one before, which was done", name, attempt.number)
+                return given
+            if attempt and attempt.number > 1:
+                LOG.warning("%s: attempt %d; none before it succeeded here", name, attempt.number)
             answer = self._run(environ, body, seed)
-            if operation.mutates:
-                self._record(environ, body, seed, answer, at)
-        if operation.mutates and operation.service in _WATCHED:
+            self._record(environ, body, seed, answer, at)
+            if attempt and answer[0].startswith("2"):
+                self._answers.keep(attempt, name, answer, at)
+        if _code(answer[0]) == 500:
+            LOG.warning("%s failed: how much of it was done is unknown", name)
+        if operation.service in _WATCHED:
             self._watch.change()
         return answer
 
@@ -287,6 +305,11 @@ class _Handler(MotoRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Leave it to `JournalledApplication`, whose line names the operation and never the query string."""
+
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
+        """Name a change whose client may not know that it was done."""
+        if change := (environ or {}).get(_CHANGE):
+            LOG.warning("%s: its client may have no answer: %s", change, error)
 
 
 def build(journal_path: Path | None, functions: str = "") -> JournalledApplication:

@@ -42,6 +42,9 @@ def test_a_program_of_a_page_runs(
     # Charts and values are there, encrypted files are not: nothing opens them without an engine, keys and sops.
     for directory in ("charts", "etc"):
         shutil.copytree(ROOT / directory, tmp_path / directory, ignore=shutil.ignore_patterns("*.secrets.yaml"))
+    # What `python -m pavedpath.runner_fleet_layer` writes; it is only looked for.
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "runner-fleet-layer.zip").touch()
     monkeypatch.chdir(tmp_path)
     name = str(block.page.relative_to(ROOT))
     # Lines as the page counts them, so that a traceback points into it.

@@ -132,6 +132,52 @@ def test_a_machine_of_a_fleet_can_be_ended_stopped_and_started(aws: Any) -> None
         assert machine["State"]["Name"] == wanted
 
 
+def test_a_machines_end_is_an_event_once_after_a_restart_too(start_aws: Start, tmp_path: Path) -> None:
+    pattern = {"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"]}
+    function = "arn:aws:lambda:us-east-1:123456789012:function:state"
+
+    def pending(aws: Any) -> Any:
+        waiting = json.loads(aws.get("/_sandbox/functions"))["pending"]
+        return [(each["id"], each["function"], json.loads(each["payload"])["detail"]) for each in waiting]
+
+    with start_aws(tmp_path / "j") as aws:
+        ec2, events = aws.client("ec2"), aws.client("events")
+        events.put_rule(Name="state", EventPattern=json.dumps({**pattern, "detail": {"state": ["terminated"]}}))
+        events.put_targets(Rule="state", Targets=[{"Id": "1", "Arn": function}])
+        things = template(aws)
+        ids = [ec2.create_fleet(**ask(things, each))["Instances"][0]["InstanceIds"][0] for each in ("one", "two")]
+        known = json.loads(aws.get("/_sandbox/functions"))["revision"]
+        for _ in range(2):
+            ec2.terminate_instances(InstanceIds=ids)
+        told = pending(aws)
+        assert [each[1:] for each in told] == [(function, {"instance-id": each, "state": "terminated"}) for each in ids]
+        assert json.loads(aws.get(f"/_sandbox/functions?revision={known}&wait=30"))["revision"] != known
+    with start_aws(tmp_path / "j") as aws:
+        assert aws.application.replayed.problems == ()
+        assert pending(aws) == told
+
+
+def test_ec2_says_that_it_has_taken_a_spot_machine_away(start_aws: Start, tmp_path: Path) -> None:
+    with start_aws(tmp_path / "j") as aws:
+        things, ec2 = template(aws), aws.client("ec2")
+        (spot,), (own,) = (
+            ec2.create_fleet(**ask(things, each, each))["Instances"][0]["InstanceIds"] for each in ("spot", "on-demand")
+        )
+        for _ in range(2):
+            assert aws.control("/_sandbox/reclaim", instance=spot) == {"reclaimed": spot}
+        for wrong, why in ((own, "is no spot machine"), ("i-none", "there is no instance 'i-none'")):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                aws.control("/_sandbox/reclaim", instance=wrong)
+            assert why in refused.value.read().decode()
+        ec2.terminate_instances(InstanceIds=[own])
+    with start_aws(tmp_path / "j") as aws:
+        reasons = {each["InstanceId"]: (each["State"]["Name"], each["StateReason"]["Code"]) for each in machines(aws)}
+    assert reasons == {
+        spot: ("terminated", "Server.SpotInstanceTermination"),
+        own: ("terminated", "Client.UserInitiatedShutdown"),
+    }
+
+
 def test_capacity_lacks_where_it_was_said_to_and_comes_back(start_aws: Start, tmp_path: Path) -> None:
     with start_aws(tmp_path / "j") as aws:
         things, ec2 = template(aws), aws.client("ec2")

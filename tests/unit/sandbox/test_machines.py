@@ -29,6 +29,7 @@ class World:
         self.forks: set[int] = set()
         self.finished: list[tuple[int, str]] = []
         self.announced: list[str] = []
+        self.reclaimed: list[str] = []
         self.told: list[dict[str, Any]] = []
 
     def launch(self, number: int, job: int = 0, spot: bool = False) -> str:
@@ -49,6 +50,10 @@ class World:
 
     def terminate(self, instance: str) -> None:
         self.seen.pop(instance, None)
+
+    def reclaim(self, instance: str) -> None:
+        self.reclaimed.append(instance)
+        self.terminate(instance)
 
     def connect(self, registration: int) -> tuple[bool, int, bool]:
         if registration not in self.registrations:
@@ -140,10 +145,22 @@ def test_only_spot_machines_are_taken_away_and_it_is_announced(world: World) -> 
     spot, other = world.launch(1, job=11, spot=True), world.launch(2, job=12)
     go = play(world, replace(OPTIONS, interrupt=1.0))
     go(0, 40)
-    assert world.announced == [spot]
+    assert world.announced == world.reclaimed == [spot]
     assert world.events(spot)[-3:] == ["is announced to be taken away", "taken away", "ends itself"]
     assert world.events(other)[-1] == "ends itself"
     assert sorted(world.finished) == [(11, "failure"), (12, "success")]
+
+
+def test_machines_are_listed_no_more_often_than_wanted(world: World) -> None:
+    listed: list[int] = []
+    running = world.running
+    world.running = lambda: listed.append(1) or running()
+    instance = world.launch(1, job=11)
+    player = Player(world, world, OPTIONS, world.told.append, look_seconds=5.0)
+    for quarter in range(4 * 20):
+        player.step(quarter / 4)
+    assert len(listed) == 4
+    assert world.events(instance)[-1] == "ends itself"
 
 
 def test_a_boot_that_fails_does_nothing_for_ever_and_jobs_may_fail(world: World) -> None:
