@@ -102,7 +102,13 @@ def _measure_queue_time(draft: Draft, job: Job, started: float) -> None:
 def _occupy(draft: Draft, runner: Runner, identity: int, before: str) -> None:
     """Let a machine run a job, whomever it was launched for: GitHub gives any runner any job that fits."""
     job = draft.job(identity)
-    if job is None or runner.state in _OVER:
+    if job is None:
+        return
+    if runner.interrupted_at and not job.interrupted:
+        # Also where the machine is gone already: the news of what ran there may come last.
+        job = replace(job, interrupted=True)
+        draft.put(job)
+    if runner.state in _OVER:
         return
     host = draft.job(runner.job) if runner.job != identity else None
     state = RunnerState.DONE if job.state is JobState.COMPLETED else RunnerState.BUSY
@@ -114,8 +120,6 @@ def _occupy(draft: Draft, runner: Runner, identity: int, before: str) -> None:
     online = runner.online_at or job.started_at or draft.now
     busy = replace(runner, job=identity, running=identity, idle_since=0.0, online_at=online)
     draft.put(step(busy, state, draft.now))
-    if runner.interrupted_at and not job.interrupted:
-        draft.put(replace(job, interrupted=True))
     if host is not None and host.runner == runner.name and host.state in WAITING:
         _compensate(draft, host, identity, runner.name, before)
 

@@ -244,3 +244,15 @@ def test_a_notice_that_comes_twice_counts_once() -> None:
     again = events.interrupted(applied(scene, first), "dev-1-1", Breaker("small"))
     assert not again.changes
     assert not again.effects
+
+
+@pytest.mark.parametrize("state", [RunnerState.GONE, RunnerState.DRAINING])
+def test_a_job_whose_machine_was_taken_away_before_anyone_knew_of_it_is_run_again(state: RunnerState) -> None:
+    """The notice comes first, then the machine's end, and at last the news of the job that GitHub had given it."""
+    runner = a_runner(state=state, interrupted_at=START - 60)
+    scene = Scene(fleet(), START, {1: a_job()}, {runner.name: runner})
+    facts = job_facts(1, status="completed", conclusion="failure", runner=runner.name, ended_at=START)
+    decision = events.decide(scene, event(Action.COMPLETED, facts))
+    [job] = [each.record for each in decision.changes if isinstance(each, Put) and isinstance(each.record, Job)]
+    assert (job.interrupted, job.rerun_wanted) == (True, True)
+    assert [each.job for each in decision.effects if isinstance(each, Send)] == [1]
