@@ -207,6 +207,8 @@ class JobFacts:
     ended_at: float
     runner: str
     """Name of the runner that has it; empty: none."""
+    run_attempt: int = 1
+    """Which run of its workflow run it belongs to, from 1: a re-run has the next."""
     public: bool | None = None
     """Whether everyone sees its repository, where the answer says so (`waiting` does: a run names its repository)."""
 

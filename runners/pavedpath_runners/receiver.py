@@ -216,6 +216,7 @@ def _facts(fields: "_Fields", job: Mapping[str, Any], repository: str) -> JobFac
         id=fields.identity(job, "id", where),
         repository=repository,
         run_id=fields.identity(job, "run_id", where),
+        run_attempt=fields.identity({"run_attempt": 1, **job}, "run_attempt", where),
         status=status,
         conclusion=fields.text(job, "conclusion", where, optional=True),
         labels=fields.texts(job, "labels", where),

@@ -85,6 +85,8 @@ class Job:
     """When GitHub queued it, in seconds since 1970."""
     changed_at: float
     """When its state last changed."""
+    run_attempt: int = 1
+    """Which run of its workflow run it belongs to, from 1."""
     attempt: int = 0
     """Machines that were asked for, for it."""
     losses: int = 0
@@ -156,6 +158,8 @@ class Runner:
     """Since when every look has seen it idle; 0: the last look did not."""
     interrupted_at: float = 0.0
     """When EC2 announced that it takes the machine away."""
+    missing_since: float = 0.0
+    """Since when no look at EC2 has shown its instance; 0: the last one did, or could not be had."""
     ended_at: float = 0.0
     scope: str = ""
     """Repository (OWNER/NAME) that it is registered with; empty: the organisation."""

@@ -106,9 +106,9 @@ class Cloud(Protocol):
 class Forge(Protocol):
     """GitHub, as a runner sees it."""
 
-    def connect(self, registration: int) -> tuple[bool, int, bool]:
-        """Come online and ask for a job: whether the registration is there, the job's id (0: none), and whether its
-        code is a fork's."""
+    def connect(self, registration: int) -> tuple[bool, int, bool, int]:
+        """Come online and ask for a job: whether the registration is there, the job's id (0: none), whether its code is
+        a fork's, and which run of its workflow run it belongs to, from 1."""
         ...
 
     def finish(self, job: int, conclusion: str) -> None:
@@ -227,7 +227,7 @@ class Player:
         self._listen(machine, now)
 
     def _listen(self, machine: Machine, now: float) -> None:
-        registered, job, fork = self._forge.connect(machine.registration)
+        registered, job, fork, attempt = self._forge.connect(machine.registration)
         if not registered:
             self._say(machine, "was deregistered")
             self._end(machine)
@@ -240,7 +240,9 @@ class Player:
         else:
             machine.job, machine.state = job, State.RUNNING
             machine.ends = now + self._around(machine, "job", self._options.job)
-            machine.interrupted = machine.spot and self._dice(machine, "interrupt") < self._options.interrupt
+            # A job is run again once: were its second machine taken away too, nobody would.
+            taken = machine.spot and attempt == 1
+            machine.interrupted = taken and self._dice(machine, "interrupt") < self._options.interrupt
             machine.at = (now + machine.ends) / 2 if machine.interrupted else machine.ends
             self._say(machine, "runs", job=job)
 

@@ -84,14 +84,15 @@ class SandboxForge:
             timeout=30,
         )
 
-    def connect(self, registration: int) -> tuple[bool, int, bool]:
+    def connect(self, registration: int) -> tuple[bool, int, bool, int]:
         """Come online and ask for a job."""
         answer = self._client.post(f"/_sandbox/runners/{registration}/connect", json={})
         if answer.status_code == HTTPStatus.NOT_FOUND:
-            return False, 0, False
+            return False, 0, False, 1
         answer.raise_for_status()
         given = cast("Json", answer.json())
-        return True, int(given["job"]["id"]) if given["job"] else 0, bool(given["fork"])
+        job = given["job"] or {"id": 0, "run_attempt": 1}
+        return True, int(job["id"]), bool(given["fork"]), int(job["run_attempt"])
 
     def finish(self, job: int, conclusion: str) -> None:
         """End a job; one that was cancelled meanwhile has ended."""

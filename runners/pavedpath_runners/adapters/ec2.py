@@ -73,7 +73,7 @@ class FleetCompute:
         except ClientError as error:
             code = code_of(error)
             if code == "IdempotentParameterMismatch":
-                return self._launched_before(order, error)
+                return self._launched_before(order, "EC2 CreateFleet was asked before, with other parameters")
             if code in NO_CAPACITY or self._lacks_spot(order, {code}):
                 raise NoCapacityError(code) from error
             raise
@@ -81,7 +81,11 @@ class FleetCompute:
         for each in launched:
             if each.get("InstanceIds"):
                 return self._launched(order, each)
-        raise self._refusal(order, cast("list[dict[str, Any]]", answer.get("Errors", [])))
+        errors = cast("list[dict[str, Any]]", answer.get("Errors", []))
+        if errors:
+            raise self._refusal(order, errors)
+        # Neither a machine nor a reason: what came of it is not known.
+        return self._launched_before(order, "EC2 CreateFleet answers neither machines nor errors")
 
     def instances(self, identity: str = "") -> Sequence[Instance]:
         """All machines with the fleet's tag that EC2 still shows, or one of them."""
@@ -165,24 +169,22 @@ class FleetCompute:
             market=order.market,
         )
 
-    def _launched_before(self, order: Order, error: ClientError) -> Instance:
-        """The machine of an order whose first request had other parameters: what to avoid changes, and so does the
-        configuration."""
+    def _launched_before(self, order: Order, why: str) -> Instance:
+        """The machine of an order whose answer says nothing of it: its first request had other parameters (what to
+        avoid changes, and so does the configuration), or EC2 told of neither a machine nor a reason."""
         tags = {FLEET_TAG: self._fleet.name, RUNNER_TAG: order.runner}
         for each in self._described(tags):
             if each.market is order.market and each.state in ("pending", "running"):
                 return each
         # EC2 may not show it yet; if there was none, the next attempt has another name, and so another token.
-        raise UnavailableError(
-            f"EC2 CreateFleet: {order.runner} was asked for before, with other parameters"
-        ) from error
+        raise UnavailableError(f"{why}, and shows no machine for {order.runner}")
 
     def _refusal(self, order: Order, errors: Iterable[Mapping[str, Any]]) -> Exception:
         """What an answer without a machine means. EC2 has answered: it launched none, so even a throttle within is
         final, and the same token would only bring the same answer again."""
         codes = {str(each.get("ErrorCode", "")): str(each.get("ErrorMessage", "")) for each in errors}
-        if self._lacks_spot(order, codes) or not codes or set(codes) & (NO_CAPACITY | THROTTLES | OUTAGES):
-            return NoCapacityError(", ".join(sorted(codes)) or "no reason given")
+        if self._lacks_spot(order, codes) or set(codes) & (NO_CAPACITY | THROTTLES | OUTAGES):
+            return NoCapacityError(", ".join(sorted(codes)))
         told = "; ".join(f"{code}: {message}" for code, message in sorted(codes.items()))
         return RuntimeError(f"EC2 launches no machine of the pool {order.pool.name}: {told}")
 

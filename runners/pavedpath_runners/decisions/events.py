@@ -62,6 +62,7 @@ def _new(scene: Scene, event: JobEvent, named: Runner | None) -> Job:
         id=facts.id,
         repository=facts.repository,
         run_id=facts.run_id,
+        run_attempt=facts.run_attempt,
         labels=tuple(facts.labels),
         pool=pool.name if pool else named.pool if named else "",
         state=JobState.QUEUED,
@@ -154,6 +155,9 @@ def _ask_again(draft: Draft, identity: int) -> None:
     """A job that failed since its spot machine was taken away is run again, once."""
     job = draft.job(identity)
     if job is None or job.rerun or job.rerun_wanted or not draft.fleet.rerun_interrupted:
+        return
+    if job.run_attempt > 1:
+        # It is a re-run itself, under an id of its own.
         return
     if job.state is JobState.COMPLETED and job.interrupted and job.conclusion == "failure":
         draft.send(replace(job, rerun_wanted=True))

@@ -45,12 +45,15 @@ from .model import (
     Terminate,
     Waiting,
 )
-from .moves import Draft, drop, fail, follow, give, serves, step
+from .moves import Draft, drop, fail, follow, give, pool_of, serves, step
 
 TOKEN = 3600.0
 """Seconds for which EC2 is trusted to know a client token; it promises about a day."""
 CAPACITY_BACKOFF = 15.0
 """Seconds that a job waits after EC2 had no machine for it; twice as long after each further time, up to 5 minutes."""
+SERVICE = 0.5
+"""Part of its lifetime within which a machine takes a job, which so has the rest for itself. Of the default of 12 hours
+that is GitHub's own default limit of a job: 6 hours."""
 COSTS = {"ec2": 1.0, "jit": 1.0, "github": 2.0}
 """What a launch takes of each budget: CreateFleet, a configuration, and that with the question whose code it is."""
 
@@ -104,14 +107,19 @@ def fitting(scene: Scene, job: Job, spares: Sequence[Runner]) -> Sequence[Runner
 
 
 def _is_promising(scene: Scene, runner: Runner) -> bool:
-    """Whether a machine has most of its life before it. One that a look saw busy is none: its event will come."""
+    """Whether a machine has half of its life before it, and is no late one."""
     pool = scene.fleet.pool(runner.pool)
-    if pool is None:
-        return False
-    if scene.now - runner.created_at > 0.9 * pool.lifetime_minutes * 60:
+    if pool is None or is_past_service(scene, runner):
         return False
     late = scene.now - runner.asked_at > pool.boot_minutes * 60
     return runner.state is RunnerState.STOPPED or bool(runner.online_at) or not late
+
+
+def is_past_service(scene: Scene, runner: Runner) -> bool:
+    """Whether too little is left of a machine's life for another job. Sleep does not count."""
+    if runner.state is RunnerState.STOPPED:
+        return False
+    return scene.now - runner.asked_at > SERVICE * pool_of(scene.fleet, runner.pool).lifetime_minutes * 60
 
 
 def _take_over(draft: Draft, job: Job, spare: Runner) -> Decision:

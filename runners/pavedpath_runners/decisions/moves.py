@@ -29,6 +29,9 @@ LOSS_BACKOFF = 15.0
 """Seconds that a job waits after its first loss; twice as long after each further one, up to `MOST_BACKOFF`."""
 MOST_BACKOFF = 300.0
 
+LONGEST = 30 * 24 * 60
+"""Minutes that no machine lives: the end of its lifetime stands in its own user data, too."""
+
 _MIRROR: Mapping[RunnerState, JobState] = {
     RunnerState.INTENDED: JobState.INTENDED,
     RunnerState.STOPPED: JobState.INTENDED,
@@ -132,8 +135,9 @@ def step(runner: Runner, to: RunnerState, now: float, **fields: Any) -> Runner:
 
 
 def pool_of(fleet: Fleet, name: str) -> Pool:
-    """A pool, or, if the configuration has it no more, one that takes nothing and whose idle machines go at once."""
-    absent = Pool(name, (), (), (), "", maximum=0, idle_minutes=0)
+    """A pool, or, if the configuration has it no more, one that takes nothing and whose idle machines go at once. A job
+    that still runs there has the time that its machine gives itself."""
+    absent = Pool(name, (), (), (), "", maximum=0, idle_minutes=0, lifetime_minutes=LONGEST)
     return fleet.pool(name) or absent
 
 

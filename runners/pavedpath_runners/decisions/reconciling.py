@@ -14,7 +14,7 @@ from pavedpath_runners.events import Action, JobEvent
 from pavedpath_runners.ports import Instance, JobFacts, Registration
 from pavedpath_runners.records import UNUSED, Job, JobState, Runner, RunnerState
 
-from . import idling
+from . import idling, launching
 from .launching import is_half_way, lease_is_over
 from .model import (
     NOTHING,
@@ -37,7 +37,7 @@ from .model import (
     Terminate,
     Withdraw,
 )
-from .moves import Draft, drop, fail, follow, pool_of, requeue, step
+from .moves import LOSS_BACKOFF, MOST_BACKOFF, Draft, drop, fail, follow, pool_of, requeue, step
 
 MISSING = 180.0
 """Seconds after which an instance that EC2 does not show is none: its lists lag, and ours is read before the record."""
@@ -78,6 +78,10 @@ def look(scene: Scene, name: str, sight: Sight, outcome: Outcome | None = None) 
         return _unwritten(scene, runner, outcome) if unwritten else idling.remove(scene, name, outcome)
     if is_dead(scene, runner, sight):
         return _ended(scene, runner, checked)
+    if (missing := _missing(scene, runner, sight)) != bool(runner.missing_since):
+        draft = Draft(scene)
+        draft.put(replace(runner, missing_since=scene.now if missing else 0.0))
+        return Decision(draft.changes())
     match runner.state:
         case RunnerState.DRAINING if (job := _waiting_job(scene, runner)) is not None:
             # Only now that no job can reach it is GitHub's word on its own final.
@@ -97,12 +101,22 @@ def look(scene: Scene, name: str, sight: Sight, outcome: Outcome | None = None) 
 
 
 def is_dead(scene: Scene, runner: Runner, sight: Sight) -> bool:
-    """Whether a machine's instance is gone: EC2 says so, or has not shown it for longer than its lists lag."""
+    """Whether a machine's instance is gone: EC2 says so, or no look has shown it for longer than its lists lag. One
+    list without it proves nothing, even of a machine that has run for hours."""
     if not runner.instance_id or not sight.instances_known:
         return False
     if sight.instance is not None:
         return sight.instance.state in _ENDED
-    return scene.now - max(runner.asked_at, runner.changed_at) > MISSING
+    return bool(runner.missing_since) and scene.now - runner.missing_since > MISSING
+
+
+def _missing(scene: Scene, runner: Runner, sight: Sight) -> bool:
+    """Whether a machine counts as not shown after this look."""
+    if not runner.instance_id or not sight.instances_known:
+        return bool(runner.missing_since)
+    if sight.instance is not None:
+        return False
+    return bool(runner.missing_since) or scene.now - runner.asked_at > MISSING
 
 
 def discard(scene: Scene, name: str, why: str) -> Decision:
@@ -111,7 +125,10 @@ def discard(scene: Scene, name: str, why: str) -> Decision:
     if runner is None or runner.state not in (RunnerState.LAUNCHING, RunnerState.STOPPED) or runner.registration:
         return NOTHING
     draft = Draft(scene)
-    drop(draft, runner, _fails_its_job(scene, runner), why)
+    job = _waiting_job(scene, runner)
+    # What kept it from being registered is no fault of the machine, and its job is not given up for it.
+    delay = min(MOST_BACKOFF, LOSS_BACKOFF * 2 ** min(job.attempt, 10)) if job is not None else 0.0
+    drop(draft, runner, lost=False, why=why, delay=delay)
     draft.effects.append(Terminate((runner.instance_id,)))
     return Decision(draft.changes(), draft.effects)
 
@@ -126,7 +143,9 @@ def _fails_its_job(scene: Scene, runner: Runner) -> bool:
 
 
 def _is_old(scene: Scene, runner: Runner) -> bool:
-    return scene.now - runner.created_at > pool_of(scene.fleet, runner.pool).lifetime_minutes * 60
+    """Whether its lifetime is over: a sleeper's since it was made, any other's since it was launched or woken."""
+    since = runner.created_at if runner.state is RunnerState.STOPPED else runner.asked_at
+    return scene.now - since > pool_of(scene.fleet, runner.pool).lifetime_minutes * 60
 
 
 def _ended(scene: Scene, runner: Runner, checked: bool) -> Decision:
@@ -152,7 +171,7 @@ def _outlived(scene: Scene, runner: Runner) -> Decision:
 
 def _registered(scene: Scene, runner: Runner, sight: Sight, checked: bool) -> Decision:
     pool = pool_of(scene.fleet, runner.pool)
-    if runner.interrupted_at or _is_old(scene, runner):
+    if runner.interrupted_at or launching.is_past_service(scene, runner):
         # GitHub refuses if a job runs there.
         return Decision(effects=(Deregister(runner.registration, runner.scope),))
     job = _waiting_job(scene, runner)
@@ -198,7 +217,7 @@ def _given_up(scene: Scene, runner: Runner) -> str:
     if runner.job is None and not runner.warm:
         return "no job needs it"
     late = idling.is_late(runner, pool_of(scene.fleet, runner.pool), scene.now)
-    return "it never came online" if late or runner.interrupted_at else ""
+    return "it could not be registered in time" if late or runner.interrupted_at else ""
 
 
 def _unwritten(scene: Scene, runner: Runner, outcome: Outcome) -> Decision:

@@ -584,6 +584,7 @@ def _job(job: WorkflowJob) -> dict[str, Any]:
     return {
         "id": job.id,
         "run_id": job.run_id,
+        "run_attempt": 2 if job.rerun_of else 1,
         "status": job.status,
         "conclusion": job.conclusion or None,
         "labels": list(job.labels),

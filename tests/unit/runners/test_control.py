@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from pavedpath_runners.configuration import Budget, LabelMatch, Level, Market, WarmPool
+from pavedpath_runners.configuration import Budget, LabelMatch, Level, Market, Pool, WarmPool
 from pavedpath_runners.events import Action
-from pavedpath_runners.ports import Failure, Registration, ThrottledError, UnavailableError
+from pavedpath_runners.ports import Failure, Instance, Registration, ThrottledError, UnavailableError
 from pavedpath_runners.records import Delivery, JobState, Put, Runner, RunnerState
 
 from .fakes import START, Crash, FakeWorld, Fault, Faults, LedgerModel, event, fleet, job_facts, pool
@@ -666,3 +666,77 @@ def test_a_crash_is_none_of_the_errors_that_are_put_off() -> None:
     world = FakeWorld(faults=Faults(at=1))
     with pytest.raises(Crash):
         world.control.reconcile(world.clock.now() + 50)
+
+
+# --- what a look may conclude ---
+
+
+def nothing_shown(identity: str = "") -> list[Instance]:
+    """What EC2 may answer for a while."""
+    del identity
+    return []
+
+
+def test_a_list_without_a_machine_proves_nothing() -> None:
+    """DescribeInstances may leave one out; a job has run on it for hours."""
+    world = FakeWorld()
+    world.push(1, 3 * 3600)
+    world.advance(3600)
+    real = world.compute.instances
+    world.compute.instances = nothing_shown
+    world.advance(60)
+    assert world.machine("dev-1-1").missing_since
+    world.compute.instances = real
+    world.advance(60)
+    assert not world.machine("dev-1-1").missing_since
+    world.advance(4 * 3600, world.settled)
+    done_once(world)
+
+
+def test_a_machine_that_is_never_shown_again_is_gone() -> None:
+    world = FakeWorld()
+    world.push(1, 3 * 3600)
+    world.advance(3600)
+    world.compute.instances = nothing_shown
+    world.advance(360)
+    assert world.machine("dev-1-1").state is RunnerState.GONE
+
+
+def test_a_job_has_half_of_a_lifetime_for_itself_wherever_its_machine_comes_from() -> None:
+    """A hot one that has idled for hours is replaced; one that has slept is as good as new."""
+    for warm_pool, idle in ((replace(ALWAYS, hot=1), 7 * 3600), (replace(ALWAYS, hot=0, stopped=1), 11 * 3600)):
+        world = FakeWorld(fleet(pool(warm=warm_pool, lifetime_minutes=720)))
+        world.advance(idle)
+        world.push(1, int(5.5 * 3600))
+        world.advance(6 * 3600)
+        assert world.record(1).conclusion == "success"
+        assert world.killed_busy == []
+
+
+def test_a_pool_that_is_configured_no_more_lets_its_long_jobs_end() -> None:
+    world = FakeWorld(fleet(pool(lifetime_minutes=7200)))
+    world.push(1, 20 * 3600)
+    world.advance(600)
+    world.fleet = fleet(pool(name="another"))
+    world.control = world.new_process()
+    world.advance(24 * 3600, world.settled)
+    assert (world.record(1).conclusion, world.killed_busy) == ("success", [])
+
+
+def test_while_no_runner_can_be_registered_no_job_is_lost_and_few_machines_are_bought() -> None:
+    world = FakeWorld()
+    world.push(1)
+    real, down = world.forge.register, True
+
+    def register(runner: str, pool: Pool, scope: str) -> tuple[int, str]:
+        if down:
+            raise UnavailableError("503")
+        return real(runner, pool, scope)
+
+    world.forge.register = register
+    world.advance(6 * 3600)
+    assert world.record(1).state is not JobState.FAILED
+    assert len(world.compute.orders) < 6 * 5
+    down = False
+    world.advance(3600, world.settled)
+    assert (world.record(1).conclusion, len(world.forge.jobs[1].runs)) == ("success", 1)

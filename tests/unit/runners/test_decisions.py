@@ -365,7 +365,7 @@ def test_the_spare_machine_that_is_soonest_ready_is_taken() -> None:
         a_runner("other pool", pool="large"),
         a_runner("doomed", interrupted_at=START),
         a_runner("never came", asked_at=START - 3600),
-        a_runner("old", created_at=START - 720 * 60, online_at=START),
+        a_runner("old", asked_at=START - 361 * 60, online_at=START),
         a_runner("elsewhere", scope="acme/other"),
     ]
     assert [each.name for each in launching.fitting(scene, a_job(), spares)] == ["c", "b", "a"]

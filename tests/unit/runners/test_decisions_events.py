@@ -256,3 +256,13 @@ def test_a_job_whose_machine_was_taken_away_before_anyone_knew_of_it_is_run_agai
     [job] = [each.record for each in decision.changes if isinstance(each, Put) and isinstance(each.record, Job)]
     assert (job.interrupted, job.rerun_wanted) == (True, True)
     assert [each.job for each in decision.effects if isinstance(each, Send)] == [1]
+
+
+def test_what_is_a_rerun_is_not_run_again() -> None:
+    """A re-run has an id of its own, so its record knows of none; once is once."""
+    scene = Scene(fleet(), START, {}, {"dev-1-1": a_runner(state=RunnerState.BUSY, interrupted_at=START - 60)})
+    for attempt, again in ((1, True), (2, False)):
+        facts = job_facts(1, status="completed", conclusion="failure", runner="dev-1-1", run_attempt=attempt)
+        decision = events.decide(scene, event(Action.COMPLETED, facts))
+        [job] = [each.record for each in decision.changes if isinstance(each, Put) and isinstance(each.record, Job)]
+        assert (job.interrupted, job.rerun_wanted, job.run_attempt) == (True, again, attempt)

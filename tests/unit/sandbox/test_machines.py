@@ -27,6 +27,7 @@ class World:
         self.parameters: dict[str, str] = {}
         self.registrations: dict[int, int] = {}
         self.forks: set[int] = set()
+        self.reruns: set[int] = set()
         self.finished: list[tuple[int, str]] = []
         self.announced: list[str] = []
         self.reclaimed: list[str] = []
@@ -55,11 +56,11 @@ class World:
         self.reclaimed.append(instance)
         self.terminate(instance)
 
-    def connect(self, registration: int) -> tuple[bool, int, bool]:
+    def connect(self, registration: int) -> tuple[bool, int, bool, int]:
         if registration not in self.registrations:
-            return False, 0, False
+            return False, 0, False, 1
         job, self.registrations[registration] = self.registrations[registration], 0
-        return True, job, job in self.forks
+        return True, job, job in self.forks, 2 if job in self.reruns else 1
 
     def finish(self, job: int, conclusion: str) -> None:
         self.finished.append((job, conclusion))
@@ -149,6 +150,14 @@ def test_only_spot_machines_are_taken_away_and_it_is_announced(world: World) -> 
     assert world.events(spot)[-3:] == ["is announced to be taken away", "taken away", "ends itself"]
     assert world.events(other)[-1] == "ends itself"
     assert sorted(world.finished) == [(11, "failure"), (12, "success")]
+
+
+def test_a_job_that_is_run_again_keeps_its_machine(world: World) -> None:
+    """A fleet runs a job again once."""
+    world.launch(1, job=11, spot=True)
+    world.reruns.add(11)
+    play(world, replace(OPTIONS, interrupt=1.0))(0, 40)
+    assert (world.announced, world.finished) == ([], [(11, "success")])
 
 
 def test_machines_are_listed_no_more_often_than_wanted(world: World) -> None:

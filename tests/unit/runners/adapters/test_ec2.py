@@ -131,7 +131,7 @@ def errors(*codes: str) -> Mapping[str, Any]:
         (errors("InsufficientInstanceCapacity", "UnfulfillableCapacity"), NoCapacityError),
         (errors("InvalidParameter", "VcpuLimitExceeded"), NoCapacityError),
         (errors("RequestLimitExceeded"), NoCapacityError),
-        (errors(), NoCapacityError),
+        (errors(), UnavailableError),
         (errors("InvalidLaunchTemplateId.NotFound"), RuntimeError),
         (refused("MaxSpotInstanceCountExceeded"), NoCapacityError),
         (refused("RequestLimitExceeded", 503), UnavailableError),
@@ -222,7 +222,7 @@ def test_the_same_order_has_the_same_token_and_no_other(fleet: Fleet, pool: Pool
 
 
 def test_markets_compete_as_each_should(fleet: Fleet, pool: Pool) -> None:
-    client: Any = Stub(errors())
+    client: Any = Stub(errors("InsufficientInstanceCapacity"))
     for market in Market:
         with pytest.raises(NoCapacityError):
             FleetCompute(client, fleet).launch(Order("dev-7-1", pool, market))
