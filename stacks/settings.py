@@ -304,7 +304,7 @@ class PoolSettings(_Model):
     """Size of a machine's disk."""
     idle_minutes: Annotated[int, Field(ge=1)] = 5
     """How long a runner may be without a job before it is removed."""
-    lifetime_minutes: Annotated[int, Field(ge=5)] = 720
+    lifetime_minutes: Annotated[int, Field(ge=10)] = 720
     """How long a machine may live, busy or not."""
     warm: WarmSettings = WarmSettings()
     """What stands ready before a job asks."""

@@ -12,13 +12,13 @@ from pavedpath_runners.configuration import Level
 from pavedpath_runners.machine import Machine
 
 from .component import Component
-from .iam import service_trust
 from .runner_fleet_alarms import RUNBOOK, FleetAlarm, fleet_alarms
 from .runner_fleet_arguments import LAYER_ARN, RunnerFleetArgs, configuration
 from .runner_fleet_arguments import RunnerFleetInput as _RunnerFleet
 from .runner_fleet_functions import ARCHITECTURE, RUNTIME, SIZES, code
 from .runner_fleet_machine import launch_template
 from .runner_fleet_policies import (
+    SCHEDULE_GROUP,
     FleetArns,
     Function,
     assumed_by,
@@ -26,6 +26,7 @@ from .runner_fleet_policies import (
     machine_policy,
     queue_policy,
     schedule_policy,
+    schedule_trust,
 )
 from .runner_group import RunnerGroup, numeric_id
 from .secret import access_policy
@@ -389,15 +390,9 @@ class RunnerFleet(Component):
 
     def _schedule(self, function: aws.lambda_.Function) -> None:
         own = f"{self._name}-schedule"
-
-        def trust(arn: str) -> str:
-            _, partition, _, region, account, _ = arn.split(":", 5)
-            source = f"arn:{partition}:scheduler:{region}:{account}:schedule/default/{self._physical}"
-            return service_trust("scheduler.amazonaws.com", account, source)
-
         role = aws.iam.Role(
             own,
-            assume_role_policy=function.arn.apply(trust),
+            assume_role_policy=function.arn.apply(schedule_trust),
             description=f"Schedule of the runner fleet {self._args.environment}",
             opts=self.child(),
         )
@@ -405,6 +400,7 @@ class RunnerFleet(Component):
         aws.scheduler.Schedule(
             self._name,
             name=self._physical,
+            group_name=SCHEDULE_GROUP,
             schedule_expression="rate(1 minute)",
             flexible_time_window={"mode": "OFF"},
             target={

@@ -101,5 +101,6 @@ def fleet_alarms(
         FleetAlarm(
             "LaunchQueueAge", "ApproximateAgeOfOldestMessage", 900, sqs, dimensions={"QueueName": queues["launch"]}
         ),
-        FleetAlarm("FunctionErrors", "Errors", 5, "AWS/Lambda", "Sum", sum_over=each, period=300, steps=2, breaches=2),
+        # The reconciler is called once a minute: one that fails each time makes five errors of a period.
+        FleetAlarm("FunctionErrors", "Errors", 4, "AWS/Lambda", "Sum", sum_over=each, period=300, steps=2, breaches=2),
     ]

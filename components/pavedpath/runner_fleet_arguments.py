@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from math import inf
+from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -15,7 +16,8 @@ from pavedpath_runners.machine import RUNNER, RunnerRelease
 from .errors import Problem
 from .names import ORGANIZATION, REPOSITORY, NameRule
 from .plans import Feature, Plan, Visibility, Wanted, unavailable
-from .runner_fleet_machine import IMAGE_PARAMETERS, INSTANCE_TYPES
+from .runner_fleet_machine import IMAGE_PARAMETERS, INSTANCE_TYPES, processor
+from .vpc import RETENTION_DAYS
 
 _ENVIRONMENT = NameRule(
     # The longest name that it becomes part of is a function's, pavedpath-…-fleet-interruption: 64 characters.
@@ -39,8 +41,33 @@ _PARAMETER = NameRule(
     "it is no full name of a parameter",
     "give it with its path, for example /images/runner/arm64",
 )
+_LABEL = NameRule(
+    r"(?!\s)[^,]{1,256}(?<!\s)",  # as RunnerLabels
+    "it is blank or padded, holds a comma, or is longer than the 256 characters that GitHub takes",
+    "name one label, without a comma, and without a space at an end",
+)
+_PACKAGE = NameRule(
+    # They reach a root shell quoted (pavedpath_runners.machine); a - in front would still be an option of dnf.
+    r"[A-Za-z0-9@][A-Za-z0-9+._:~@-]*",
+    "it is no package's name, and is installed as root",
+    "use letters, digits and + - . _ : ~ @, not - in front",
+)
+_DEVICE = NameRule(
+    r"/dev/[a-z0-9]+",  # AWS, "Device names for volumes on Amazon EC2 instances"
+    "it is no device's name",
+    "give the root device of the image, for example /dev/xvda",
+)
+_POOL_RULES: Mapping[str, NameRule] = {
+    "instance_types": _INSTANCE_TYPE,
+    "labels": _LABEL,
+    "disk_device": _DEVICE,
+    "image_parameter": _PARAMETER,
+    "packages": _PACKAGE,
+}
+_VPC = NameRule(r"vpc-[0-9a-z]+", "it is no VPC's id", "give the id, for example Vpc.vpc_id")
+_SUBNET = NameRule(r"subnet-[0-9a-z]+", "it is no subnet's id", "give ids, for example Vpc.private_subnet_ids")
+_PREFIX_LIST = NameRule(r"pl-[0-9a-f]{8,17}", "it is no prefix list's id", "write it like pl-63a5400a")
 LAYER_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+")
-_PREFIX_LIST = re.compile(r"pl-[0-9a-f]{8,17}")
 _SECRET_LENGTH = 20
 _LEAST_CAPACITY = 10
 MOST_POOLS = 20
@@ -100,7 +127,7 @@ class RunnerPoolArgs(TypedDict):
     packages: NotRequired[Sequence[str]]
     """Packages that dnf installs at the first boot where they are missing. Default: git and libicu."""
     hourly_usd: NotRequired[Mapping[str, float]]
-    """Price of an hour by instance type, for the cost of a job. Default: none is reported."""
+    """Price of an hour by one of instance_types, for the cost of a job. Default: none is reported."""
 
 
 class RequestBudgetArgs(TypedDict):
@@ -194,7 +221,7 @@ class RunnerFleetArgs(TypedDict):
     api_url: NotRequired[str]
     """Address of GitHub's REST API. Default: github.com's."""
     log_days: NotRequired[int]
-    """Days that CloudWatch keeps the functions' logs. Default: 30."""
+    """Days that CloudWatch keeps the functions' logs, one of the numbers that it takes; 0 is for ever. Default: 30."""
     alarm_topic_arn: NotRequired[pulumi.Input[str]]
     """ARN of the topic that alarms are told to, for example `DeploymentAlerts.topic_arn`. Default: nobody is told."""
     waiting_minutes: NotRequired[int]
@@ -211,10 +238,10 @@ class RunnerFleetArgs(TypedDict):
 class PoolInput:
     """`RunnerPoolArgs`, parsed."""
 
-    labels: Sequence[str] = ()
+    labels: Sequence[str] | None = None
     match: LabelMatch = Pool.match
     architecture: Architecture = Pool.architecture
-    instance_types: Sequence[str] = ()
+    instance_types: Sequence[str] | None = None
     maximum: int = 10
     spot: bool = Pool.spot
     on_demand: bool = Pool.on_demand
@@ -224,7 +251,7 @@ class PoolInput:
     lifetime_minutes: int = Pool.lifetime_minutes
     disk_gb: int = 30
     disk_device: str = "/dev/xvda"
-    image_parameter: str = ""
+    image_parameter: str | None = None
     packages: Sequence[str] = ("git", "libicu")
     hourly_usd: Mapping[str, float] = field(default_factory=dict[str, float])
 
@@ -233,21 +260,52 @@ class PoolInput:
         """Name of the parameter with the image."""
         return self.image_parameter or IMAGE_PARAMETERS[self.architecture]
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """EC2 types of its machines, the most wanted first."""
+        return tuple(self.instance_types or INSTANCE_TYPES[self.architecture])
+
     def named(self, environment: str) -> tuple[str, ...]:
         """Return the labels of its runners."""
-        return tuple(self.labels) or tuple(RunnerLabels(environment, self.architecture))
+        return tuple(self.labels or RunnerLabels(environment, self.architecture))
 
     def problems(self, at: str) -> Iterator[Problem]:
         """Yield every argument that cannot be used, `at` being where they stand."""
-        for kind in self.instance_types:
-            yield from _INSTANCE_TYPE.check(f"{at}.instance_types", kind)
+        for name, rule in _POOL_RULES.items():
+            given: Sequence[str] | str | None = getattr(self, name)
+            for each in (given,) if isinstance(given, str) else given or ():
+                yield from rule.check(f"{at}.{name}", each)
+        for name in ("instance_types", "labels"):
+            if getattr(self, name) == ():
+                yield Problem(f"{at}.{name}", [], "it names none", "name some, or leave it out for the default")
+        for kind in self.types:
+            has = processor(kind)
+            if has not in (None, self.architecture):
+                why = f"its processor is {has}, and its pool is for {self.architecture}"
+                yield Problem(
+                    f"{at}.instance_types", kind, why, f"name types of {self.architecture}, or set architecture: {has}"
+                )
+        for kind, price in self.hourly_usd.items():
+            if kind not in self.types:
+                why, fix = "the pool has no such machines", "price its instance_types alone"
+                yield Problem(f"{at}.hourly_usd.{kind}", price, why, fix)
+            if not 0 <= price < inf:
+                yield Problem(f"{at}.hourly_usd.{kind}", price, "it is no price", "give US dollars an hour, 0 or more")
         if not self.spot and not self.on_demand:
             yield Problem(f"{at}.on_demand", False, "nothing could be launched", "allow spot, on-demand or both")
-        if self.image_parameter:
-            yield from _PARAMETER.check(f"{at}.image_parameter", self.image_parameter)
-        if self.labels and "self-hosted" not in self.labels:
+        yield from self._label_problems(f"{at}.labels")
+        yield from self._number_problems(at)
+        yield from self._warm_problems(f"{at}.warm")
+
+    def _label_problems(self, at: str) -> Iterator[Problem]:
+        labels = [each.lower() for each in self.labels or ()]
+        if labels and "self-hosted" not in labels:
             why = "GitHub gives it to every runner, so that jobs name it"
-            yield Problem(f"{at}.labels", list(self.labels), why, "add self-hosted")
+            yield Problem(at, list(self.labels or ()), why, "add self-hosted")
+        for each in sorted({each for each in labels if labels.count(each) > 1}):
+            yield Problem(at, each, "it is there more than once; GitHub ignores case", "leave one of them")
+
+    def _number_problems(self, at: str) -> Iterator[Problem]:
         for name, least, most in (
             ("maximum", 1, 1000),
             ("boot_minutes", 2, 60),
@@ -257,7 +315,12 @@ class PoolInput:
             ("disk_gb", 8, 16384),
         ):
             yield from _within(f"{at}.{name}", getattr(self, name), least, most)
-        yield from self._warm_problems(f"{at}.warm")
+        if self.lifetime_minutes < self.boot_minutes:
+            why = f"a machine would be ended before its boot_minutes ({self.boot_minutes}) are over"
+            yield Problem(f"{at}.lifetime_minutes", self.lifetime_minutes, why, "raise it, or lower boot_minutes")
+        if self.idle_minutes > self.lifetime_minutes:
+            why = f"no machine lives that long: its lifetime_minutes are {self.lifetime_minutes}"
+            yield Problem(f"{at}.idle_minutes", self.idle_minutes, why, "lower it, or raise lifetime_minutes")
 
     def _warm_problems(self, at: str) -> Iterator[Problem]:
         warm = self.warm
@@ -291,15 +354,19 @@ class RequestBudgetInput:
     def problems(self, at: str, default: Budget) -> Iterator[Problem]:
         """Yield every argument that cannot be used, `at` being where they stand."""
         budget = self.within(default)
-        if not _LEAST_CAPACITY <= budget.capacity < inf:
-            why = "it would not last for one look at what is there"
+        enough = _LEAST_CAPACITY <= budget.capacity < inf
+        if not enough:
+            why = f"it is no number of {_LEAST_CAPACITY} or more, and fewer do not last for one look at what is there"
             yield Problem(f"{at}.capacity", budget.capacity, why, f"give {_LEAST_CAPACITY} or more")
         if not 0 < budget.per_second < inf:
             why = "once it is used up nothing would be launched any more"
             yield Problem(f"{at}.per_second", budget.per_second, why, "give a number above 0")
-        if not 0 <= budget.reserve <= budget.capacity / 2:
-            why = f"of {budget.capacity:g} it leaves clean-up less than half"
-            yield Problem(f"{at}.reserve", budget.reserve, why, "give from 0 to half of capacity")
+        most = budget.capacity / 2 if enough else inf
+        if not 0 <= budget.reserve <= most or budget.reserve == inf:
+            by_default = "the default, and " if self.reserve is None else ""
+            why = f"it is {by_default}not 0 to half of capacity ({budget.capacity:g}), of which clean-up needs the rest"
+            half = f"{most:g}" if enough else "half of capacity"
+            yield Problem(f"{at}.reserve", budget.reserve, why, f"set reserve, from 0 to {half}")
 
 
 @dataclass(frozen=True)
@@ -375,11 +442,25 @@ class RunnerFleetInput:
         ):
             yield from _within(name, getattr(self, name), least, most)
         yield from self._budget_problems()
+        if self.log_days not in (0, *RETENTION_DAYS):
+            fix = f"choose 0 (for ever) or {', '.join(map(str, RETENTION_DAYS))}"
+            yield Problem("log_days", self.log_days, "CloudWatch does not take this number of days", fix)
+        yield from self._layer_problems()
         for why in self.runner.problems():
             yield Problem("runner", self.runner.version, why, "copy version and checksums from the release's page")
         for architecture in sorted({pool.architecture for pool in self.pools.values()} - set(self.runner.sha256)):
             why = f"it has no checksum for {architecture}, which a pool needs"
             yield Problem("runner.sha256", None, why, f"add {architecture} from the release's page")
+
+    def _layer_problems(self) -> Iterator[Problem]:
+        if self.layer is None or LAYER_ARN.fullmatch(self.layer):
+            return
+        if self.layer.startswith("arn:"):
+            fix = "write it with its version, like arn:aws:lambda:us-east-1:123456789012:layer:cryptography:3"
+            yield Problem("layer", self.layer, "it is no ARN of a layer", fix)
+        elif not Path(self.layer).is_file():
+            fix = f"write it: `make runner-layer`, or `python -m {__package__}.runner_fleet_layer FILE`"
+            yield Problem("layer", self.layer, "there is no such file", fix)
 
     def _budget_problems(self) -> Iterator[Problem]:
         for api, budget in self.budgets.items():
@@ -390,6 +471,10 @@ class RunnerFleetInput:
 
     def _place_problems(self) -> Iterator[Problem]:
         subnets = self.subnet_ids
+        if isinstance(self.vpc_id, str):
+            yield from _VPC.check("vpc_id", self.vpc_id)
+        for subnet in subnets if isinstance(subnets, Sequence) else ():
+            yield from _SUBNET.check("subnet_ids", subnet)
         if isinstance(subnets, Sequence) and not subnets:
             yield Problem("subnet_ids", [], "machines would have no place", "name a private subnet of each zone")
         if self.zones and isinstance(subnets, Sequence) and len(self.zones) != len(subnets):
@@ -401,10 +486,7 @@ class RunnerFleetInput:
             except ValueError:
                 yield Problem("egress_cidrs", cidr, "it is no range of addresses", "write it like 10.0.0.0/16")
         for prefix_list in self.egress_prefix_list_ids:
-            if not _PREFIX_LIST.fullmatch(prefix_list):
-                yield Problem(
-                    "egress_prefix_list_ids", prefix_list, "it is no prefix list's id", "write it like pl-63a5400a"
-                )
+            yield from _PREFIX_LIST.check("egress_prefix_list_ids", prefix_list)
         if not self.egress and not self.egress_prefix_list_ids:
             yield Problem("egress_cidrs", [], "no machine could reach GitHub", "name ranges, or leave it out")
         if "Name" in self.tags or any(key.startswith(("pavedpath:", "aws:")) for key in self.tags):
@@ -418,31 +500,42 @@ class RunnerFleetInput:
             why = f"more than {MOST_POOLS} do not fit into one role's policy"
             yield Problem("pools", len(self.pools), why, "make a second fleet, with another environment's name")
         owners: dict[frozenset[str], str] = {}
+        reserved = ""
         for name, pool in self.pools.items():
             yield from _POOL.check("pools", name)
             yield from pool.problems(f"pools.{name}")
             try:
                 labels = frozenset(each.lower() for each in pool.named(self.environment))
             except ValueError as error:
-                yield Problem("environment", self.environment, str(error).partition(" Fix:")[0], "choose another name")
-                return
+                reserved = str(error).partition(". Fix:")[0]
+                continue
             if labels in owners:
                 why = f"its labels are those of pool {owners[labels]}: no job could choose"
                 yield Problem(f"pools.{name}.labels", sorted(labels), why, "give one of them a label of its own")
             owners.setdefault(labels, name)
+        if reserved:
+            yield Problem("environment", self.environment, reserved, "choose another name")
 
     def _github_problems(self) -> Iterator[Problem]:
         if not self.repositories:
             yield Problem("repositories", {}, "no job could run", "name those whose jobs run here")
-        for name in self.repositories:
+        for name, identity in self.repositories.items():
             yield from REPOSITORY.check("repositories", name)
+            if isinstance(identity, int) and identity < 1:
+                why, fix = "there is no such repository", "give its numeric id, for example Repository.repository_id"
+                yield Problem(f"repositories.{name}", identity, why, fix)
         for argument in ("app_id", "installation_id"):
             if getattr(self.github_app, argument) < 1:
                 value, fix = getattr(self.github_app, argument), "give its number, from the App's settings on GitHub"
                 yield Problem(f"github_app.{argument}", value, "there is no such App", fix)
-        if isinstance(self.webhook_secret, str) and len(self.webhook_secret) < _SECRET_LENGTH:
-            why = f"it has fewer than {_SECRET_LENGTH} characters, and whoever guesses it launches machines"
-            yield Problem("webhook_secret", None, why, "make one by `openssl rand -hex 32`")
+        if isinstance(self.webhook_secret, str):
+            guessed = {
+                f"it has fewer than {_SECRET_LENGTH} characters": len(self.webhook_secret) < _SECRET_LENGTH,
+                "it is one character, again and again": len(set(self.webhook_secret)) == 1,
+            }
+            for why in (each for each, wrong in guessed.items() if wrong):
+                fix = "make one by `openssl rand -hex 32`"
+                yield Problem("webhook_secret", None, f"{why}, and whoever guesses it launches machines", fix)
         if not self.api_url.startswith("https://"):
             yield Problem(
                 "api_url", self.api_url, "the App's key would sign for whoever listens", "give an https address"
@@ -466,7 +559,7 @@ def configuration(
         Pool(
             name=name,
             labels=pool.named(stated.environment),
-            instance_types=tuple(pool.instance_types) or INSTANCE_TYPES[pool.architecture],
+            instance_types=pool.types,
             subnet_ids=tuple(subnets),
             launch_template_id=templates[name],
             maximum=pool.maximum,

@@ -1,6 +1,7 @@
 """The machines of a runner fleet: their launch template, from plain data."""
 
 import base64
+import re
 from collections.abc import Mapping
 
 import pulumi
@@ -21,6 +22,19 @@ INSTANCE_TYPES: Mapping[Architecture, tuple[str, ...]] = {
     Architecture.ARM64: ("m7g.large", "m6g.large", "m8g.large", "r7g.large", "r6g.large"),
     Architecture.X64: ("m7i.large", "m7a.large", "m6i.large", "m6a.large", "r6i.large"),
 }
+
+# Source: AWS, "Amazon EC2 instance type naming conventions": a g behind the generation is AWS's own processor. Forms
+# that do not say it (mac2, trn2, u7i-12tb, p6e-gb200) are in neither.
+_FAMILIES: Mapping[Architecture, re.Pattern[str]] = {
+    Architecture.ARM64: re.compile(r"a1|[a-z]+\d+[a-z]*g[a-z]*"),
+    Architecture.X64: re.compile(r"(?:[cdfghimprtxz]|gr|hpc|inf|vt)\d+[a-fh-z]*(?:-flex)?"),
+}
+
+
+def processor(instance_type: str) -> Architecture | None:
+    """Return the processor of an EC2 type, for example arm64 of m7g.large; None where its name does not say it."""
+    family = instance_type.partition(".")[0]
+    return next((each for each, named in _FAMILIES.items() if named.fullmatch(family)), None)
 
 
 def launch_template(

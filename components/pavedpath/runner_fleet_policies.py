@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .iam import ResourceStatement, Statement, deny_without_tls, identity_policy, resource_policy
+from .iam import ResourceStatement, Statement, deny_without_tls, identity_policy, resource_policy, service_trust
 
 FLEET_TAG = "pavedpath:fleet"
 """Tag of every machine with its fleet's name; only launching sets it."""
 INSTANCE_TAG = "pavedpath:instance"
 """Tag of a machine's configuration with the machine's ARN."""
+SCHEDULE_GROUP = "default"
+"""Group of the fleet's schedule: the one that every account has."""
 
 
 class Function(StrEnum):
@@ -66,28 +68,42 @@ def function_policy(function: Function, arns: FleetArns) -> str:
     return identity_policy(function_statements(function, arns))
 
 
+_MACHINES: Mapping[Function, Sequence[str]] = {
+    # A sleeper that cannot be woken, and a machine that came after its record was given up, are ended at once.
+    Function.LAUNCH: ("ec2:StartInstances", "ec2:TerminateInstances"),
+    # It takes any machine further that was left half-way: also a sleeper.
+    Function.RECONCILE: ("ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"),
+    # A machine that is taken away, and runs no job, is removed before a job reaches it.
+    Function.INTERRUPTION: ("ec2:TerminateInstances",),
+}
+_CONFIGURATIONS: Mapping[Function, Sequence[str]] = {
+    Function.LAUNCH: ("ssm:AddTagsToResource", "ssm:PutParameter"),
+    Function.RECONCILE: ("ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:PutParameter"),
+    Function.INTERRUPTION: ("ssm:DeleteParameter",),
+}
+
+
 def function_statements(function: Function, arns: FleetArns) -> list[Statement]:
-    """Return what one function may do."""
+    """Return what one function may do: what some way through its code does, and no more."""
     statements = _every_function(function, arns)
     if function is Function.WEBHOOK:
-        statements.append(_read_secret("VerifyWebhooks", arns.webhook_secret))
-    else:
-        statements.append(Statement("TellOfFailures", ["sqs:SendMessage"], [arns.failures]))
+        return [*statements, _read_secret("VerifyWebhooks", arns.webhook_secret)]
+    statements += [
+        Statement("ListOpen", ["dynamodb:Query"], [f"{arns.table}/index/open"]),
+        Statement("CountMachines", ["dynamodb:UpdateItem"], [arns.table]),
+        _read_secret("ActAsApp", arns.app_key),
+        _find_machines(),
+        _own_machines(*_MACHINES[function], arns=arns),
+        _configurations(*_CONFIGURATIONS[function], arns=arns),
+    ]
     if function is Function.LAUNCH:
         receive = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
         statements.append(Statement("ReceiveJobs", receive, [arns.queue]))
-    if function is not Function.WEBHOOK:
-        statements += [_read_secret("ActAsApp", arns.app_key), _find_machines()]
-    if function is Function.INTERRUPTION:
-        # A machine that is taken away, and runs no job, is removed before a job reaches it.
-        statements += [
-            _own_machines("ec2:TerminateInstances", arns=arns),
-            _configurations("ssm:DeleteParameter", arns=arns),
-        ]
-    if function in (Function.LAUNCH, Function.RECONCILE):
-        ends = ("ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances")
-        lays_down = ("ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:PutParameter")
-        statements += [_own_machines(*ends, arns=arns), _configurations(*lays_down, arns=arns), *_launching(arns)]
+    else:
+        # Lambda sends an asynchronous call that failed there, with the function's own rights.
+        statements.append(Statement("TellOfFailures", ["sqs:SendMessage"], [arns.failures]))
+    if function is not Function.INTERRUPTION:
+        statements += _launching(arns)
     return statements
 
 
@@ -98,12 +114,7 @@ def _every_function(function: Function, arns: FleetArns) -> list[Statement]:
         ),
         Statement("ReadConfiguration", ["ssm:GetParameter"], [arns.configuration]),
         # A transaction needs what its writes need. Nobody may delete or scan: records end by their time to live.
-        Statement(
-            "KeepLedger",
-            ["dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
-            [arns.table],
-        ),
-        Statement("ListOpen", ["dynamodb:Query"], [f"{arns.table}/index/open"]),
+        Statement("KeepLedger", ["dynamodb:GetItem", "dynamodb:PutItem"], [arns.table]),
         Statement("SendJobs", ["sqs:SendMessage"], [arns.queue]),
     ]
     if arns.kms_key is not None:
@@ -195,6 +206,17 @@ def machine_policy(arns: FleetArns) -> str:
 def assumed_by(service: str) -> str:
     """Render the trust of a role that one AWS service assumes."""
     return resource_policy([ResourceStatement("AssumeByService", {"Service": [service]}, ["sts:AssumeRole"])])
+
+
+def schedule_trust(function_arn: str) -> str:
+    """Render the trust of the schedule's role, for schedules of the group in the function's account and region.
+
+    What EventBridge Scheduler names as its source is the group; a role that trusts one schedule is never assumed.
+    Source: AWS, "Confused deputy prevention in EventBridge Scheduler".
+    """
+    _, partition, _, region, account, _ = function_arn.split(":", 5)
+    group = f"arn:{partition}:scheduler:{region}:{account}:schedule-group/{SCHEDULE_GROUP}"
+    return service_trust("scheduler.amazonaws.com", account, group)
 
 
 def schedule_policy(function_arn: str) -> str:

@@ -35,10 +35,11 @@ _INTERFACE_SERVICE_NAMES = """
 """
 _INTERFACE_SERVICES = tuple(_INTERFACE_SERVICE_NAMES.split())
 # Source: AWS, API reference of CloudWatch Logs PutRetentionPolicy, retentionInDays.
-_RETENTION_DAYS = (
+RETENTION_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180),
     *(365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
+"""Days that CloudWatch may be told to keep a log."""
 
 
 class SubnetAddressesArgs(TypedDict):
@@ -125,8 +126,8 @@ class _Vpc:
         if self.interface_endpoints and SubnetTier.PRIVATE not in self.tiers:
             why = "interface endpoints stand in private subnets, and there are none"
             yield Problem("interface_endpoints", None, why, "add the tier private, or name no endpoints")
-        if self.flow_log_days and self.flow_log_days not in _RETENTION_DAYS:
-            fix = f"choose 0 (no log) or {', '.join(map(str, _RETENTION_DAYS))}"
+        if self.flow_log_days and self.flow_log_days not in RETENTION_DAYS:
+            fix = f"choose 0 (no log) or {', '.join(map(str, RETENTION_DAYS))}"
             yield Problem("flow_log_days", self.flow_log_days, "CloudWatch does not take this number of days", fix)
 
 

@@ -1,10 +1,12 @@
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pavedpath
 import pytest
 from pavedpath import InvalidArgumentsError, RunnerFleet
+from pavedpath.runner_fleet_machine import INSTANCE_TYPES, processor
 from pavedpath_runners.configuration import DEFAULT_BUDGETS, Budget, Fleet, Level
 
 from tests.components.test_contract import SMALLEST
@@ -33,8 +35,15 @@ def told(graph: Graph) -> Fleet:
     return Fleet.from_json(graph.one("aws:ssm/parameter:Parameter").inputs["insecureValue"])
 
 
-def test_a_fleet_with_one_pool_is_small() -> None:
-    assert len(fleet(layer="layer.zip").nodes) <= 60
+@pytest.fixture
+def layer(tmp_path: Path) -> str:
+    archive = tmp_path / "layer.zip"
+    archive.touch()
+    return str(archive)
+
+
+def test_a_fleet_with_one_pool_is_small(layer: str) -> None:
+    assert len(fleet(layer=layer).nodes) <= 60
 
 
 class TestConfiguration:
@@ -154,9 +163,9 @@ class TestFunctions:
         assert queue["visibilityTimeoutSeconds"] >= 6 * seconds
         assert json.loads(queue["redrivePolicy"])["deadLetterTargetArn"].endswith("dev-launch-dead")
 
-    def test_have_no_layer_one_that_is_made_or_one_that_is_there(self) -> None:
+    def test_have_no_layer_one_that_is_made_or_one_that_is_there(self, layer: str) -> None:
         assert "layers" not in fleet().one(FUNCTION, "dev-launch").inputs
-        made = fleet(layer="build/layer.zip")
+        made = fleet(layer=layer)
         assert made.one(LAYER).inputs["compatibleArchitectures"] == ["arm64"]
         assert made.one(FUNCTION, "dev-launch").inputs["layers"] == [made_arn(made)]
         arn = "arn:aws:lambda:us-east-1:123456789012:layer:cryptography:3"
@@ -273,42 +282,132 @@ def test_every_bad_argument_is_named() -> None:
     ]
 
 
+def pool(**arguments: Any) -> dict[str, Any]:
+    return {"pools": {"a": arguments}}
+
+
+def labels(*names: str) -> dict[str, Any]:
+    return pool(labels=["self-hosted", *names])
+
+
+NAN, INFINITE = float("nan"), float("inf")
+# By name: what is given, and for each argument that is refused a part of its line.
+MISTAKES: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "no-pool": ({"pools": {}}, {"pools": "name at least one"}),
+    "too-many-pools": (
+        {"pools": {f"p{number}": {"labels": ["self-hosted", f"l{number}"]} for number in range(21)}},
+        {"pools": "make a second fleet"},
+    ),
+    "same-labels": ({"pools": {"a": {}, "b": {}}}, {"pools.b.labels": "those of pool a"}),
+    "same-labels-but-case": (
+        {"pools": {"a": {"labels": ["self-hosted", "Big"]}, "b": {"labels": ["big", "self-hosted"]}}},
+        {"pools.b.labels": "those of pool a"},
+    ),
+    "no-labels": (pool(labels=[]), {"pools.a.labels": "leave it out for the default"}),
+    "empty-label": (labels(""), {"pools.a.labels": "blank"}),
+    "blank-label": (labels(" "), {"pools.a.labels": "blank"}),
+    "padded-label": (labels("big "), {"pools.a.labels": "without a space at an end"}),
+    "two-labels-in-one": (labels("big,gpu"), {"pools.a.labels": "comma"}),
+    "long-label": (labels("l" * 257), {"pools.a.labels": "256"}),
+    "label-twice": (labels("big", "Big"), {"pools.a.labels": "more than once"}),
+    "x64-type-for-arm64": (pool(instance_types=["m7g.large", "m7i.large"]), {"pools.a.instance_types": "m7i.large"}),
+    "arm64-type-for-x64": (
+        pool(architecture="x64", instance_types=["c7gd.large"]),
+        {"pools.a.instance_types": "set architecture: arm64"},
+    ),
+    "no-types": (pool(instance_types=[]), {"pools.a.instance_types": "leave it out for the default"}),
+    "over-maximum": (pool(maximum=3, warm={"hot": 2, "stopped": 2}), {"pools.a.warm.stopped": "maximum of 3"}),
+    "stopped-spot": (pool(on_demand=False, warm={"stopped": 1}), {"pools.a.warm.stopped": "allow on_demand"}),
+    "life-before-boot": (pool(lifetime_minutes=20, boot_minutes=30), {"pools.a.lifetime_minutes": "(30)"}),
+    "idle-beyond-life": (pool(idle_minutes=721), {"pools.a.idle_minutes": "lifetime_minutes are 720"}),
+    "negative-price": (pool(hourly_usd={"m7g.large": -0.1}), {"pools.a.hourly_usd.m7g.large": "no price"}),
+    "no-price": (pool(hourly_usd={"m7g.large": NAN}), {"pools.a.hourly_usd.m7g.large": "no price"}),
+    "infinite-price": (pool(hourly_usd={"m7g.large": INFINITE}), {"pools.a.hourly_usd.m7g.large": "no price"}),
+    "price-of-another": (
+        pool(instance_types=["m7g.large"], hourly_usd={"m6g.large": 0.1}),
+        {"pools.a.hourly_usd.m6g.large": "no such machines"},
+    ),
+    "shell-in-package": (pool(packages=["git; reboot"]), {"pools.a.packages": "no package's name"}),
+    "option-as-package": (pool(packages=["--nogpgcheck"]), {"pools.a.packages": "not - in front"}),
+    "empty-package": (pool(packages=[""]), {"pools.a.packages": "no package's name"}),
+    "device": (pool(disk_device="xvda"), {"pools.a.disk_device": "/dev/xvda"}),
+    "empty-image": (pool(image_parameter=""), {"pools.a.image_parameter": "no full name"}),
+    "misspelt": (pool(diskgb=1), {"pools.a.diskgb": "did you mean 'disk_gb'?"}),
+    "reserved": (
+        {"environment": "linux", "pools": {"a": {}, "b": {"disk_device": "sda"}}},
+        {"pools.b.disk_device": "no device", "environment": "choose another name"},
+    ),
+    "a-vpc": ({"vpc": "vpc-1"}, {"vpc": "did you mean 'vpc_id'?"}),
+    "vpcs-name": ({"vpc_id": "main"}, {"vpc_id": "Vpc.vpc_id"}),
+    "subnets-name": ({"subnet_ids": ["private-a"]}, {"subnet_ids": "Vpc.private_subnet_ids"}),
+    "nobody": ({"repositories": {}}, {"repositories": "no job could run"}),
+    "negative-repository": ({"repositories": {"shop": -4}}, {"repositories.shop": "numeric id"}),
+    "cut-off": ({"egress_cidrs": []}, {"egress_cidrs": "no machine could reach GitHub"}),
+    "short-secret": ({"webhook_secret": "s3cret"}, {"webhook_secret": "fewer than 20"}),
+    "one-character": ({"webhook_secret": "x" * 32}, {"webhook_secret": "one character"}),
+    "no-layer": ({"layer": "build/none.zip"}, {"layer": "make runner-layer"}),
+    "empty-layer": ({"layer": ""}, {"layer": "no such file"}),
+    "layer-without-version": (
+        {"layer": "arn:aws:lambda:us-east-1:123456789012:layer:cryptography"},
+        {"layer": "with its version"},
+    ),
+    "log-days": ({"log_days": 31}, {"log_days": "30, 60"}),
+    "misspelt-budget": ({"budgets": {"ec2": {"capcity": 9}}}, {"budgets.ec2.capcity": "did you mean 'capacity'?"}),
+    "no-rate": ({"budgets": {"ec2": {"per_second": NAN}}}, {"budgets.ec2.per_second": "above 0"}),
+    "no-capacity": ({"budgets": {"github": {"capacity": NAN}}}, {"budgets.github.capacity": "10 or more"}),
+    "no-end": ({"budgets": {"github": {"capacity": INFINITE}}}, {"budgets.github.capacity": "10 or more"}),
+    "no-reserve": ({"budgets": {"github": {"reserve": NAN}}}, {"budgets.github.reserve": "from 0 to 700"}),
+    "default-reserve": (
+        {"budgets": {"github": {"capacity": 300}}},
+        {"budgets.github.reserve": "= 200: it is the default, and not 0 to half of capacity (300)"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_could_not_work_is_refused(name: str) -> None:
+    changes, expected = MISTAKES[name]
+    with pytest.raises(InvalidArgumentsError) as caught:
+        fleet(**changes)
+    found = {problem.argument: str(problem) for problem in caught.value.problems}
+    assert list(found) == list(expected)
+    for argument, part in expected.items():
+        assert part in found[argument]
+        assert "\n" not in found[argument]
+
+
+def test_what_is_at_the_edge_is_taken() -> None:
+    edges: dict[str, Any] = {
+        "labels": ["Self-Hosted", "l" * 256, "a b"],
+        "lifetime_minutes": 10,
+        "boot_minutes": 10,
+        "idle_minutes": 10,
+        "packages": ["gcc-c++", "perl-5:4", "@development", "libstdc++.x86_64", "a~b"],
+        "disk_device": "/dev/sda1",
+        "instance_types": ["p6-b200.48xlarge", "m7g.large"],
+        "hourly_usd": {"m7g.large": 0},
+    }
+    # Webhooks may be remembered for longer than jobs: one of an older job is refused.
+    given = {**ARGUMENTS, "pools": {"a": edges}, "log_days": 0, "record_days": 7, "delivery_days": 90}
+    assert RunnerFleet.check(given) == []
+
+
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("families", "expected"),
     [
-        ({"pools": {}}, ["pools"]),
-        ({"pools": {f"p{number}": {"labels": ["self-hosted", f"l{number}"]} for number in range(21)}}, ["pools"]),
-        ({"pools": {"a": {}, "b": {}}}, ["pools.b.labels"]),
-        (
-            {"pools": {"a": {"labels": ["self-hosted", "Big"]}, "b": {"labels": ["big", "self-hosted"]}}},
-            ["pools.b.labels"],
-        ),
-        ({"pools": {"a": {"maximum": 3, "warm": {"hot": 2, "stopped": 2}}}}, ["pools.a.warm.stopped"]),
-        ({"pools": {"a": {"on_demand": False, "warm": {"stopped": 1}}}}, ["pools.a.warm.stopped"]),
-        ({"pools": {"a": {"diskgb": 1}}}, ["pools.a.diskgb"]),
-        ({"environment": "linux"}, ["environment"]),
-        ({"repositories": {}}, ["repositories"]),
-        ({"egress_cidrs": []}, ["egress_cidrs"]),
-        ({"budgets": {"ec2": {"capcity": 9}}}, ["budgets.ec2.capcity"]),
-        ({"budgets": {"ec2": {"per_second": float("nan")}}}, ["budgets.ec2.per_second"]),
+        ("a1 c6gn c7gd g5g hpc7g i8ge im4gn is4gen m7g m8gb t4g x2gd", "arm64"),
+        ("c5 g4ad g4dn g5 g6 gr6 hpc7a i3en inf2 m5zn m7a m7i m7i-flex p5 r7iz t3 t3a x2iedn z1d", "x64"),
+        ("mac1 mac2 mac2-m2 p6-b200 p6e-gb200 trn2 u-6tb1 u7i-12tb quantum", None),
     ],
-    ids=[
-        "none",
-        "too-many",
-        "same",
-        "same-but-case",
-        "over-maximum",
-        "spot-alone",
-        "misspelt",
-        "reserved",
-        "nobody",
-        "cut-off",
-        "misspelt-budget",
-        "no-number",
-    ],
+    ids=["arm64", "x64", "unsaid"],
 )
-def test_what_could_not_work_is_refused(changes: dict[str, Any], named: list[str]) -> None:
-    assert refused(**changes) == named
+def test_the_name_of_a_type_says_its_processor(families: str, expected: str | None) -> None:
+    assert {processor(f"{each}.large") for each in families.split()} == {expected}
+
+
+def test_the_default_types_are_of_their_architecture() -> None:
+    for architecture, types in INSTANCE_TYPES.items():
+        assert {processor(each) for each in types} == {architecture}
 
 
 def test_the_webhooks_secret_is_not_shown_when_it_is_refused() -> None:
