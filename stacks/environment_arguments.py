@@ -37,7 +37,7 @@ from pavedpath.vpc import SubnetAddressesArgs
 from .applications import Applications
 from .identity import Identity
 from .parsing import Check, mistakes_at
-from .settings import PROJECT, EnvironmentSettings
+from .settings import PROJECT, ROOT, EnvironmentSettings
 
 OWN_VARIABLES = frozenset({"AWS_DEPLOY_ROLE", "AWS_REGION", "IMAGE_REGISTRY", "RUNNER_LABELS", "CHART_REGISTRY_URL"})
 """Variables that every repository's environment gets from the stack."""
@@ -122,6 +122,7 @@ def _runners(settings: EnvironmentSettings, environment: str) -> Iterator[str]:
         yield (
             f"{PROJECT}:runner_webhook_secret: the runner fleet knows by it that GitHub sent a webhook, and it is not"
             f" given. Fix: openssl rand -hex 32 | pulumi config set --secret {PROJECT}:runner_webhook_secret"
+            f" -s {environment}"
         )
         return
     subnets = [f"subnet-{number}" for number, _ in enumerate(settings.network.zones)]
@@ -167,7 +168,8 @@ def fleet_args(settings: EnvironmentSettings, environment: str, place: FleetPlac
     if runners.egress_cidrs is not None:
         args["egress_cidrs"] = runners.egress_cidrs
     if runners.layer is not None:
-        args["layer"] = runners.layer
+        # The engine looks for a relative one beside the program, in a folder of the project.
+        args["layer"] = runners.layer if runners.layer.startswith("arn:") else str(ROOT / runners.layer)
     if place.alarm_topic_arn is not None:
         args["alarm_topic_arn"] = place.alarm_topic_arn
     return args

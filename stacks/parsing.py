@@ -207,6 +207,8 @@ def _names_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> li
     for part in location[:-1]:
         properties: dict[str, Any] = node.get("properties", {})
         node = properties.get(str(part)) or node.get("additionalProperties") or node.get("items") or {}
+        # A setting that may be left out is one of something and nothing.
+        node = next((each for each in node.get("anyOf", ()) if each.get("type") != "null"), node)
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rpartition("/")[2]]
     return list(node.get("properties", {}))

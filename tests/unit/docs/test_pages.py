@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pavedpath import package
+from pulumi.runtime import set_config
 
 from docs.reference.__main__ import page_of, pages, public_names, settle_links
 from tests.mocks import run
@@ -51,6 +52,8 @@ def test_a_program_of_a_page_runs(
     code = compile("\n" * (block.line - 1) + block.text, name, "exec")
 
     def program() -> None:
+        # What `pulumi config set --secret` keeps.
+        set_config("pavedpath:webhook", "0123456789abcdef0123456789abcdef")
         exec(code, {"__name__": "__main__", "__file__": name})  # noqa: S102  # the page's own program is what is tested
 
     try:

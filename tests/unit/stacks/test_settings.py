@@ -165,3 +165,25 @@ def test_rubbish_is_a_settings_error_and_never_a_traceback(config: dict[str, str
             config,
             checks=lambda parsed: environment_arguments.checks(parsed, "dev", Identity(), Applications("dev")),
         )
+
+
+def test_the_names_beside_an_unknown_one_are_told_where_the_setting_may_be_left_out() -> None:
+    config = flat(ROOT / "Pulumi.dev.yaml")
+    runners = json.loads(config["pavedpath:runners"])
+    config["pavedpath:runners"] = json.dumps({**runners, "allow_fork": True})
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(EnvironmentSettings, "dev", config)
+    assert "there is no such setting. Fix: remove it, or write one of: allow_forks, app_id" in str(caught.value)
+
+
+def test_a_layer_is_looked_for_at_the_projects_root() -> None:
+    """The program's own folder, where the engine would look, is another one."""
+    config = flat(ROOT / "Pulumi.dev.yaml")
+    key = "pavedpath:runner_webhook_secret"
+    for layer in ("build/layer.zip", "arn:aws:lambda:us-east-1:123456789012:layer:cryptography:3"):
+        runners = {**json.loads(config["pavedpath:runners"]), "layer": layer}
+        given = config | {"pavedpath:runners": json.dumps(runners), key: "s" * 40}
+        settings = parse_settings(EnvironmentSettings, "dev", given, [key])
+        place = environment_arguments.FleetPlace("vpc-1", ["subnet-1"], {"storefront": 1})
+        found = environment_arguments.fleet_args(settings, "dev", place).get("layer")
+        assert found == (layer if layer.startswith("arn:") else str(ROOT / layer))
