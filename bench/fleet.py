@@ -1,12 +1,15 @@
 """What the runner fleet's decisions and its simulator cost."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 from pavedpath_runners.configuration import Budget, Fleet, Pool
 from pavedpath_runners.decisions import budgets, matching
 from pavedpath_runners.records import Bucket
 from pavedpath_runners.simulator.benchmark import Speed, measure
+from rich.console import Console
 from rich.table import Table
 
 SIZES = (1_000, 10_000, 100_000)
@@ -15,14 +18,16 @@ POOLS = 50
 
 
 def simulated() -> dict[int, Speed]:
-    """Run the simulator at each size."""
-    return {jobs: measure(jobs) for jobs in SIZES}
+    """Run the simulator at each size, each in a process of its own, so that its memory is its own, too."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
+        return dict(zip(SIZES, processes.map(measure, SIZES), strict=True))
 
 
 def simulator_table(found: dict[int, Speed]) -> Table:
     """Build the table of the simulator's speed; the cost of a job against the smallest size is 1 if it is linear."""
-    made = Table(title="Simulated runner fleet, this machine's time", title_justify="left")
-    for column in ("jobs", "seconds", "events a second", "milliseconds a job", "against the smallest"):
+    made = Table(title="Simulated runner fleet, this machine's processor", title_justify="left")
+    for column in ("jobs", "seconds", "events a second", "milliseconds a job", "against the smallest", "MiB"):
         made.add_column(column, justify="right")
     base = found[min(found)].seconds_a_job
     for jobs, speed in found.items():
@@ -33,6 +38,7 @@ def simulator_table(found: dict[int, Speed]) -> Table:
             f"{speed.events_a_second:,.0f}",
             f"{each * 1000:.2f}",
             f"{each / base:.2f}",
+            f"{speed.memory_bytes / 2**20:,.0f}",
         )
     return made
 
@@ -60,3 +66,7 @@ def _seconds(work: Callable[[], object]) -> float:
     for _ in range(10_000):
         work()
     return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    Console().print(simulator_table(simulated()))

@@ -1,6 +1,7 @@
 """The command, and the numbers for the benchmark."""
 
 import argparse
+import gc
 import subprocess
 import sys
 
@@ -67,8 +68,11 @@ def test_compare_says_that_it_is_simulated(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_benchmark_counts_what_it_measures() -> None:
+    collected = gc.get_threshold()
     speed = benchmark.measure(20)
+    assert gc.get_threshold() == collected
     assert speed.jobs == 20
+    assert speed.memory_bytes > 2**20
     assert speed.events > speed.calls > 20
     assert speed.events_a_second == pytest.approx(speed.events / speed.seconds)
     assert benchmark.seeds(range(2)) > 0
