@@ -3,7 +3,7 @@ functions share. The component writes them as JSON into one SSM parameter; the f
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import UnionType
@@ -158,13 +158,17 @@ class Fleet:
         return json.dumps(_written(self), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+    def from_json(cls, text: str, ignored: Callable[[str], None] = lambda _: None) -> Self:
+        """Read what `to_json` wrote, be it of a later version: configuration and code are not deployed at one moment.
+
+        Args:
+            text: the JSON.
+            ignored: is told each field that this version does not know, by its place: `fleet.pools[0].new`.
 
         Raises:
-            ValueError: it is no JSON object, or has a field that is unknown, missing or of the wrong type.
+            ValueError: it is no JSON object, or has a field that is missing or of the wrong type.
         """
-        return cast(Self, _read(cls, json.loads(text), "fleet"))
+        return cast(Self, _read(cls, json.loads(text), "fleet", ignored))
 
 
 def _written(value: Any) -> Any:
@@ -187,20 +191,22 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default
 
 
-def _read(kind: Any, value: Any, place: str) -> Any:
+def _read(kind: Any, value: Any, place: str, ignored: Callable[[str], None]) -> Any:
     origin = get_origin(kind)
     if origin is UnionType:
-        return None if value is None else _read(get_args(kind)[0], value, place)
+        return None if value is None else _read(get_args(kind)[0], value, place, ignored)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         inner = get_args(kind)[1]
-        return {key: _read(inner, each, f"{place}.{key}") for key, each in _object(value, place).items()}
+        given = _object(value, place)
+        return {key: _read(inner, each, f"{place}.{key}", ignored) for key, each in given.items()}
     if origin is not None:
         if not isinstance(value, list):
             raise ValueError(f"{place}: a list is needed, got {value!r}")
         inner = get_args(kind)[0]
-        return tuple(_read(inner, each, f"{place}[{at}]") for at, each in enumerate(cast(list[Any], value)))
+        given = cast(list[Any], value)
+        return tuple(_read(inner, each, f"{place}[{at}]", ignored) for at, each in enumerate(given))
     if dataclasses.is_dataclass(kind):
-        return _read_object(kind, _object(value, place), place)
+        return _read_object(kind, _object(value, place), place, ignored)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)
     wanted: tuple[type, ...] = (int, float) if kind is float else (cast(type, kind),)
@@ -215,15 +221,17 @@ def _object(value: Any, place: str) -> dict[str, Any]:
     return cast(dict[str, Any], value)
 
 
-def _read_object(kind: Any, given: dict[str, Any], place: str) -> Any:
+def _read_object(kind: Any, given: dict[str, Any], place: str, ignored: Callable[[str], None]) -> Any:
     hints = get_type_hints(kind)
     fields = {each.name: each for each in dataclasses.fields(kind)}
-    wrong = [f"{place}.{name} is unknown" for name in given if name not in fields]
-    wrong += [
+    wrong = [
         f"{place}.{name} is missing"
         for name, each in fields.items()
         if name not in given and _default(each) is dataclasses.MISSING
     ]
     if wrong:
         raise ValueError("; ".join(wrong))
-    return kind(**{name: _read(hints[name], each, f"{place}.{name}") for name, each in given.items()})
+    for name in given.keys() - fields.keys():
+        ignored(f"{place}.{name}")
+    known = {name: each for name, each in given.items() if name in fields}
+    return kind(**{name: _read(hints[name], each, f"{place}.{name}", ignored) for name, each in known.items()})

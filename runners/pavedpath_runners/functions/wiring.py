@@ -10,11 +10,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pavedpath_runners.adapters.clock import SystemClock
 from pavedpath_runners.configuration import Fleet
 from pavedpath_runners.ports import UnavailableError, World
+
+if TYPE_CHECKING:
+    from pavedpath_runners.adapters.telemetry import EmbeddedMetrics, Redaction
 
 FRESH_SECONDS = 300.0
 VARIABLES = (
@@ -88,6 +91,8 @@ class _Kept:
 
     fleet: Fleet | None = None
     read_at: float = 0.0
+    told: str = ""
+    """The configuration that the log was told something about."""
     world: World | None = None
     world_of: Fleet | None = None
 
@@ -98,15 +103,20 @@ _KEPT = _Kept()
 def forget() -> None:
     """Begin anew, as a new container does."""
     _KEPT.fleet = _KEPT.world = _KEPT.world_of = None
+    _KEPT.told = ""
     client.cache_clear()
 
 
 def configuration() -> Fleet:
     """The fleet's configuration, as it was at most five minutes ago, or since SSM last answered.
 
+    The parameter may be of another version than this code: a deployment writes the two side by side. What is unknown in
+    it is ignored, and one that cannot be read leaves the one before in force. The log says so once, and each look at
+    one that cannot be read is counted.
+
     Raises:
         UnavailableError: SSM does not answer, and never has.
-        RuntimeError: the parameter does not hold a fleet's configuration.
+        RuntimeError: the parameter does not hold a fleet's configuration, and never has.
     """
     from pavedpath_runners.adapters.aws import calling
 
@@ -114,20 +124,41 @@ def configuration() -> Fleet:
     if _KEPT.fleet and now - _KEPT.read_at < FRESH_SECONDS:
         return _KEPT.fleet
     name = variable("PAVEDPATH_FLEET_PARAMETER")
+    unknown: list[str] = []
     try:
         with calling("SSM GetParameter"):
             text = client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
-        fleet = Fleet.from_json(text)
     except UnavailableError:
         if _KEPT.fleet:
             return _KEPT.fleet
         raise
+    try:
+        fleet = Fleet.from_json(text, unknown.append)
     except ValueError as error:
-        raise RuntimeError(f"{name} holds no fleet's configuration: {error}. Deploy its stack again.") from error
+        if not _KEPT.fleet:
+            raise RuntimeError(f"{name} holds no fleet's configuration: {error}. Deploy its stack again.") from error
+        _KEPT.read_at = now
+        _telemetry(_KEPT.fleet).count("ConfigurationsRefused")
+        _tell_once(_KEPT.fleet, text, "new configuration refused, the one before stays", why=str(error), parameter=name)
+        return _KEPT.fleet
+    if unknown:
+        _tell_once(fleet, text, "unknown settings ignored", settings=sorted(unknown), parameter=name)
     # One that has not changed stays the same object, and so does the world that was made for it.
     kept = _KEPT.fleet if _KEPT.fleet == fleet and _KEPT.fleet else fleet
     _KEPT.fleet, _KEPT.read_at = kept, now
     return kept
+
+
+def _tell_once(fleet: Fleet, text: str, event: str, **fields: object) -> None:
+    if _KEPT.told != text:
+        _KEPT.told = text
+        _telemetry(fleet).say(event, **fields)
+
+
+def _telemetry(fleet: Fleet, redaction: "Redaction | None" = None) -> "EmbeddedMetrics":
+    from pavedpath_runners.adapters.telemetry import EmbeddedMetrics
+
+    return EmbeddedMetrics(sys.stdout, CLOCK, fleet.name, redaction)
 
 
 def world(fleet: Fleet) -> World:
@@ -145,7 +176,7 @@ def _world(fleet: Fleet) -> World:
     from pavedpath_runners.adapters.github import AppTransport, GithubForge
     from pavedpath_runners.adapters.sqs import JobQueue
     from pavedpath_runners.adapters.ssm import ParameterHandover
-    from pavedpath_runners.adapters.telemetry import EmbeddedMetrics, Redaction
+    from pavedpath_runners.adapters.telemetry import Redaction
 
     redaction = Redaction()
     arn = variable("PAVEDPATH_APP_KEY_SECRET")
@@ -166,7 +197,7 @@ def _world(fleet: Fleet) -> World:
         CLOCK,
         redaction.learn,
     )
-    telemetry = EmbeddedMetrics(sys.stdout, CLOCK, fleet.name, redaction)
+    telemetry = _telemetry(fleet, redaction)
     return World(
         clock=CLOCK,
         ledger=TableLedger(

@@ -92,23 +92,43 @@ prepare() {
   install_runner
 }
 
+pause() { # try: 1, 2, 3, 5, 8, then 10 seconds, and at random down to half of that
+  local seconds=(0 1 2 3 5 8) milliseconds
+  milliseconds=$((${seconds[$1]:-10} * (500 + RANDOM % 501)))
+  sleep "$((milliseconds / 1000)).$(printf %03d "$((milliseconds % 1000))")"
+}
+
+discard() { # region, parameter: whether it is gone, and by this machine
+  local try told
+  for try in 1 2 3 4 5 6 7 8; do
+    if told=$(aws ssm delete-parameter --region "$1" --name "$2" 2>&1); then return 0; fi
+    # At the first try another has deleted it; at a later one, the try before has, and its answer was lost.
+    if [[ $told == *ParameterNotFound* ]]; then return "$((try == 1))"; fi
+    say "try $try to delete the configuration failed: ${told##*$'\n'}"
+    pause "$try"
+  done
+  return 1
+}
+
 receive() { # sets `configuration`; it is read once, and gone before anything runs with it
-  local instance region parameter deadline problem
+  local instance region parameter deadline problem try=0
+  # The tool's own retries come at once, and would hide that its first try has deleted the parameter.
+  local -x AWS_MAX_ATTEMPTS=1
   instance=$(metadata instance-id) || die "there is no instance metadata"
   region=$(metadata placement/region) || die "there is no instance metadata"
   parameter=/pavedpath/$FLEET/jit/$instance
   deadline=$((SECONDS + BOOT_MINUTES * 60))
   problem=$(mktemp)
-  # It is not there yet, or not readable yet, until the control plane has laid it down: every error is asked again.
+  # It is not there yet, or not readable yet, until the control plane has laid it down: every error is asked again, a
+  # throttle too: all machines of an account share SSM's 40 reads a second.
   until configuration=$(aws ssm get-parameter --region "$region" --name "$parameter" --with-decryption \
     --query Parameter.Value --output text 2>"$problem"); do
     ((SECONDS < deadline)) || die "no configuration within $BOOT_MINUTES minutes: $(tail -n 1 "$problem")"
-    sleep 3
+    pause "$((++try))"
   done
   rm -f "$problem"
   # Whoever cannot delete it is not alone with it: another has read it, or the control plane has taken it back.
-  again aws ssm delete-parameter --region "$region" --name "$parameter" ||
-    die "the configuration could not be deleted, so it was not used"
+  discard "$region" "$parameter" || die "the configuration could not be deleted, so it was not used"
 }
 
 guard() { # GitHub gives a machine any job that fits its labels: a fork's too, for which none was launched

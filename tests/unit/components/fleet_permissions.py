@@ -188,10 +188,18 @@ def _rows_of_what_launches(who: str) -> list[Row]:
         Row(who, "terminates a machine of the fleet", _own("ec2:TerminateInstances"), True),
         Row(who, "terminates a machine of another fleet", _own("ec2:TerminateInstances", "prod"), False),
         Row(who, "terminates a machine that is no fleet's", _own("ec2:TerminateInstances", None), False),
+        Row(who, "wakes a machine of the fleet", _own("ec2:StartInstances"), True),
+        Row(who, "stops a machine of the fleet", _own("ec2:StopInstances"), who == Function.RECONCILE),
         Row(who, "stops a machine that is no fleet's", _own("ec2:StopInstances", None), False),
         Row(who, "opens a session on a machine", [Request("ssm:StartSession", OWN)], False),
         Row(who, "lays down a machine's configuration", _handed("ssm:PutParameter", None, None), True),
         Row(who, "reads a machine's configuration back", _handed("ssm:GetParameter", OWN, None), False),
+        Row(
+            who,
+            "deletes a machine's configuration",
+            _handed("ssm:DeleteParameter", OWN, None),
+            who == Function.RECONCILE,
+        ),
         Row(
             who,
             "lays down a configuration for another fleet's machine",
@@ -208,6 +216,25 @@ def _rows_of_what_launches(who: str) -> list[Row]:
 def _rows_of_every_function(who: str) -> list[Row]:
     return [
         Row(who, "writes a record of the ledger", [Request("dynamodb:PutItem", ARNS.table)], True),
+        Row(
+            who,
+            "changes how many machines a pool has by the ledger",
+            [Request("dynamodb:UpdateItem", ARNS.table)],
+            who != Function.WEBHOOK,
+        ),
+        Row(
+            who,
+            "lists the ledger's open records",
+            [Request("dynamodb:Query", f"{ARNS.table}/index/open")],
+            who != Function.WEBHOOK,
+        ),
+        Row(who, "asks for a look at a job", [Request("sqs:SendMessage", ARNS.queue)], True),
+        Row(
+            who,
+            "sends to the queue of failed calls",
+            [Request("sqs:SendMessage", ARNS.failures)],
+            who in (Function.RECONCILE, Function.INTERRUPTION),
+        ),
         Row(who, "deletes a record of the ledger", [Request("dynamodb:DeleteItem", ARNS.table)], False),
         Row(who, "reads the whole table", [Request("dynamodb:Scan", ARNS.table)], False),
         Row(who, "writes another table", [Request("dynamodb:PutItem", f"{ARNS.table}-other")], False),
@@ -239,12 +266,12 @@ def _rows_of_what_hears(who: str, *, of_github: bool) -> list[Row]:
     return [
         Row(who, "reads the webhook's secret", read(ARNS.webhook_secret), of_github),
         Row(who, "reads the App's key", read(ARNS.app_key), not of_github),
-        Row(who, "asks for a look at a job", [Request("sqs:SendMessage", ARNS.queue)], True),
         Row(who, "takes jobs out of the queue", [Request("sqs:ReceiveMessage", ARNS.queue)], False),
         Row(who, "launches a machine of the fleet", Launch().requests, False),
         Row(who, "passes the machines' role to EC2", Launch().requests[-1:], False),
         Row(who, "terminates a machine of the fleet", _own("ec2:TerminateInstances"), not of_github),
         Row(who, "terminates a machine of another fleet", _own("ec2:TerminateInstances", "prod"), False),
+        Row(who, "wakes a machine of the fleet", _own("ec2:StartInstances"), False),
         Row(who, "stops a machine of the fleet", _own("ec2:StopInstances"), False),
         Row(who, "lays down a machine's configuration", _handed("ssm:PutParameter", None, None), False),
         Row(who, "reads a machine's configuration", _handed("ssm:GetParameter", OWN, None), False),

@@ -61,6 +61,13 @@ class TestAlarms:
         limits = {each.kind: each.above for each in fleet_alarms("dev", QUEUES, ["f"], 1200, 60)}
         assert (limits["OldestWaitingJob"], limits["QueueTime"], limits["LostJobs"]) == (1200, 60, 0)
 
+    def test_a_reconciler_that_fails_every_time_alarms(self) -> None:
+        (errors,) = (each for each in fleet_alarms("dev", QUEUES, ["f"], 900, 180) if each.kind == "FunctionErrors")
+        a_minute = 60
+        assert errors.period / a_minute > errors.above
+        # One failure that is retried (twice, as Lambda does with an interruption) is none to wake anyone for.
+        assert errors.above > 3
+
 
 class TestLayer:
     def test_the_same_files_make_the_same_bytes(self, tmp_path: Path) -> None:

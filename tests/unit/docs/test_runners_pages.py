@@ -40,6 +40,8 @@ POOL = Pool("default", (), (), (), "", maximum=1)
 FLEET = Fleet("dev", "acme", (POOL,))
 WORDS = {"three": 3, "four": 4, "five": 5, "seven": 7, "ten": 10}
 DEFAULTS = {each.name: each.default for each in dataclasses.fields(RunnerFleetInput)}
+QUEUES = {"launch": "l", "dead": "d", "failures": "f"}
+ALARMS = {alarm.kind: alarm for alarm in fleet_alarms("dev", QUEUES, ["webhook"], 900, 180)}
 
 
 def section(page: str, heading: str) -> str:
@@ -124,6 +126,7 @@ class TestArchitecture:
         ("operations.md", r"`launch_concurrency` \((\d+)\)", DEFAULTS["launch_concurrency"]),
         ("operations.md", r"`waiting_minutes` \((\d+)\)", DEFAULTS["waiting_minutes"]),
         ("operations.md", r"`target_seconds` \((\d+)\)", DEFAULTS["target_seconds"]),
+        ("operations.md", r"failed more than (four) times", ALARMS["FunctionErrors"].above),
         ("operations.md", r"`lifetime_minutes` is (\d+) by default", POOL.lifetime_minutes),
         ("operations.md", r"the budget `github`, ([\d.]+) a second", DEFAULT_BUDGETS["github"].per_second),
         ("operations.md", r"the budget `jit`, ([\d.]+) a second", DEFAULT_BUDGETS["jit"].per_second),
@@ -145,10 +148,8 @@ def test_a_number_is_the_codes(page: str, phrase: str, value: float) -> None:
 
 class TestOperations:
     def test_every_alarm_has_its_section(self) -> None:
-        queues = {"launch": "l", "dead": "d", "failures": "f"}
-        kinds = {alarm.kind for alarm in fleet_alarms("dev", queues, ["webhook"], 900, 180)}
         headings = re.findall(r"^### (\S+)$", section("operations.md", "## Alarms"), re.MULTILINE)
-        assert set(headings) == kinds == set(RUNBOOK)
+        assert set(headings) == set(ALARMS) == set(RUNBOOK)
 
     def test_every_metric_is_in_the_table(self) -> None:
         table = rows(section("operations.md", "## Metrics"))

@@ -50,12 +50,21 @@ esac
 """,
     "aws": """#!/bin/bash
 printf 'aws %s\\n' "$*" >>"$WORLD/log"
+[[ $AWS_MAX_ATTEMPTS == 1 ]] || exit 1  # its own retries would hide what a first try has done
 case $2 in
   get-parameter)
     looks=$(($(cat "$WORLD/looks") - 1)); echo "$looks" >"$WORLD/looks"
-    if ((looks > 0)) || [[ ! -e $WORLD/parameter ]]; then echo 'ParameterNotFound' >&2; exit 254; fi
+    if ((looks > 0)) || [[ ! -e $WORLD/parameter ]]; then echo "${GET_ERROR:-ParameterNotFound}" >&2; exit 254; fi
     cat "$WORLD/parameter" ;;
-  delete-parameter) [[ ! -e $WORLD/stuck ]] && rm "$WORLD/parameter" ;;
+  delete-parameter)
+    read -r -a ends <<<"${DELETES:-}"
+    case ${ends[$(grep -c delete-parameter "$WORLD/log") - 1]:-} in
+      throttled) echo 'ThrottlingException' >&2; exit 254 ;;
+      lost) rm "$WORLD/parameter"; echo 'Read timeout on endpoint URL' >&2; exit 255 ;;
+      taken) rm "$WORLD/parameter" ;;
+    esac
+    [[ -e $WORLD/parameter ]] || { echo 'ParameterNotFound' >&2; exit 254; }
+    [[ ! -e $WORLD/stuck ]] && rm "$WORLD/parameter" ;;
 esac
 """,
 }
@@ -225,11 +234,22 @@ class TestServing:
         assert CONFIGURATION not in shown
         assert "the-token" not in shown
 
-    def test_waits_until_it_is_there(self, world: World) -> None:
+    @pytest.mark.parametrize("error", ["ParameterNotFound", "ThrottlingException"])
+    def test_waits_until_it_is_there_longer_each_time(self, world: World, error: str) -> None:
         patient = World(world.directory, replace(world.machine, boot_minutes=5))
-        patient.lay_down(after=4)
-        assert patient.run("serve").returncode == 0
-        assert patient.logged("sleep") == ["3", "3", "3"]
+        patient.lay_down(after=10)
+        assert patient.run("serve", GET_ERROR=error).returncode == 0
+        waits = [float(each) for each in patient.logged("sleep")]
+        longest = [1, 2, 3, 5, 8, 10, 10, 10, 10]
+        assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest, strict=True)), waits
+
+    def test_no_two_machines_ask_at_the_same_times(self, world: World) -> None:
+        patient = World(world.directory, replace(world.machine, boot_minutes=5))
+        for _ in range(2):
+            patient.lay_down(after=10)
+            assert patient.run("serve").returncode == 0
+        waits = patient.logged("sleep")
+        assert waits[:9] != waits[9:]
 
     def test_ends_the_machine_when_none_comes(self, world: World) -> None:
         done = world.run("serve")
@@ -245,6 +265,21 @@ class TestServing:
         assert "could not be deleted, so it was not used" in done.stderr
         assert not (world.directory / "agent").exists()
         assert world.logged("shutdown")[-1] == "-h now"
+
+    @pytest.mark.parametrize("ends", ["lost", "throttled lost", "throttled throttled throttled"])
+    def test_a_delete_that_has_to_be_tried_again_costs_no_machine(self, world: World, ends: str) -> None:
+        world.lay_down()
+        done = world.run("serve", DELETES=ends)
+        assert done.returncode == 0, done.stderr
+        assert not (world.directory / "parameter").exists()
+        assert f"configuration={CONFIGURATION}\n" in (world.directory / "agent").read_text()
+
+    def test_does_not_use_what_another_has_deleted(self, world: World) -> None:
+        world.lay_down()
+        done = world.run("serve", DELETES="taken")
+        assert "could not be deleted, so it was not used" in done.stderr
+        assert not (world.directory / "agent").exists()
+        assert len([line for line in world.logged("aws") if "delete-parameter" in line]) == 1
 
     def test_an_agent_that_fails_ends_the_machine_too(self, world: World) -> None:
         world.lay_down()

@@ -100,6 +100,40 @@ def test_a_broken_configuration_is_one_clear_error(ssm: Any, clock: Hands, text:
         wiring.configuration()
 
 
+def test_a_configuration_that_cannot_be_read_leaves_the_one_before_in_force(
+    ssm: Any, clock: Hands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = wiring.configuration()
+    changed = Fleet("dev", "other", (POOL,)).to_json()
+    write(ssm, changed.replace('"maximum":3', '"maximum":"many"'))
+    for _ in range(3):
+        clock.at += wiring.FRESH_SECONDS
+        assert wiring.configuration() is first
+        assert wiring.configuration() is first
+    lines, metric = [json.loads(line) for line in capsys.readouterr().out.splitlines()], "ConfigurationsRefused"
+    assert [line[metric] for line in lines if metric in line] == [1.0, 1.0, 1.0]
+    (said,) = (line for line in lines if line.get("event") == "new configuration refused, the one before stays")
+    assert (said["why"], said["parameter"]) == (
+        "fleet.pools[0].maximum: int is needed, got 'many'",
+        "/pavedpath/dev/fleet",
+    )
+    write(ssm, changed)
+    clock.at += wiring.FRESH_SECONDS
+    assert wiring.configuration().organization == "other"
+
+
+def test_settings_of_a_later_version_are_ignored_and_told_once(
+    ssm: Any, clock: Hands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(ssm, json.dumps(json.loads(FLEET.to_json()) | {"colour": "red", "b": 1}))
+    for _ in range(3):
+        assert wiring.configuration() == FLEET
+        clock.at += wiring.FRESH_SECONDS
+    (said,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert said["event"] == "unknown settings ignored"
+    assert said["settings"] == ["fleet.b", "fleet.colour"]
+
+
 def test_all_missing_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     wiring.forget()
     for name in wiring.VARIABLES:
