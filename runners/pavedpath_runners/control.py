@@ -60,7 +60,10 @@ class ControlPlane:
             self._world.telemetry.say("unknown machine is taken away", instance=instance_id)
             return
         self._executor.taken_away(name, ended=False)
-        self._executor.look(name, Sight())
+        runner = self._world.ledger.runner(name)
+        if runner is not None and runner.instance_id:
+            # One without is still somebody's to launch, which this function may not.
+            self._executor.look(name, Sight())
 
     def ended(self, instance: Instance) -> None:
         """Note that a machine of the fleet has ended, and have the room that it leaves used at once: the reconciler
