@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from .configuration import Market, Pool
 from .records import Breaker, Bucket, Change, Cursor, Job, PoolCount, Runner
+
+T = TypeVar("T")
 
 
 class ConflictError(Exception):
@@ -214,14 +216,29 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A webhook delivery that did not arrive."""
+class Attempt:
+    """One attempt at a webhook delivery; a delivery that is sent again has several."""
 
     id: int
+    """Later ones have higher ids."""
     guid: str
+    """The delivery's."""
     at: float
+    status: int
+    """Of the answer; 0: there was none."""
+    again: bool = False
+    """Whether it is not the first of its delivery."""
     scope: str = ""
     """Repository (OWNER/NAME) whose webhook it is; empty: the organisation's."""
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """A part of a list: what one request gives."""
+
+    found: Sequence[T]
+    after: str = ""
+    """Names the page after it; empty: it is the last."""
 
 
 class Forge(Protocol):
@@ -231,8 +248,8 @@ class Forge(Protocol):
         """Make a just-in-time configuration; (id of the registration, the configuration). Raises NameTakenError."""
         ...
 
-    def registrations(self) -> Sequence[Registration]:
-        """All runners whose names begin with the fleet's."""
+    def registrations(self, scope: str, page: str = "") -> Page[Registration]:
+        """Runners with the fleet's names of a repository (OWNER/NAME), or of the organisation: one request."""
         ...
 
     def registration(self, name: str, scope: str) -> Registration | None:
@@ -260,12 +277,13 @@ class Forge(Protocol):
         """Run a job again, with those that need it. Raises RunActiveError, ThrottledError: it was not."""
         ...
 
-    def failures(self, since: float) -> Sequence[Failure]:
-        """Deliveries of the fleet's webhook since then that did not succeed and have not been sent again since."""
+    def attempts(self, scope: str, since: float, page: str = "") -> Page[Attempt]:
+        """Attempts since then, which are over, at deliveries of jobs' events by a repository's webhook or the
+        organisation's, the newest first: one request."""
         ...
 
-    def redeliver(self, failure: Failure) -> None:
-        """Have it sent again."""
+    def redeliver(self, attempt: Attempt) -> None:
+        """Have its delivery sent again."""
         ...
 
 

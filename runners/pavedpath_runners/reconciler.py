@@ -1,24 +1,34 @@
 """One pass of the reconciler: it reads the lists once, and then each thing anew before it decides about it."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 from typing import TypeVar
 
-from .configuration import Pool
+from .configuration import Level, Pool
 from .decisions import budgets, launching, matching, reconciling, warm
 from .decisions.model import Decision, Go, Metric, Scene, Sight
 from .execution import Executor
-from .ports import ConflictError, Failure, Instance, JobFacts, Registration, UnavailableError
+from .ports import Attempt, ConflictError, Instance, JobFacts, Registration, UnavailableError
 from .records import Cursor, Job, JobState, Put, Runner, RunnerState
 
 OVERLAP = 300.0
 """Seconds by which the look at failed deliveries overlaps the one before: GitHub lists one a while after it failed."""
 FIRST_LOOK = 3600.0
 """Seconds that the first of those looks goes back."""
+KNOWN = 3 * 86400.0
+"""Seconds that GitHub remembers a delivery (GitHub, "Viewing webhook deliveries")."""
+PAGES = 10
+"""Requests for one list of deliveries in one pass."""
+SCOPES = 10
+"""Repositories whose registrations or deliveries one pass lists, where each has its own."""
 REPOSITORIES = 5
 """Repositories that one pass sweeps for jobs whose webhook never came."""
+SHARE = 0.6
+"""Part of the time left that one kind of thing may take: the others have their turn, however slow it is."""
 YOUNG = 60.0
 """Seconds within which a job's webhook is still on its way."""
 
@@ -42,16 +52,17 @@ class Reconciler:
             ExceptionGroup: of what went wrong with single things.
         """
         steps: Sequence[Callable[[], None]] = (
+            # What the alarms live on comes first: their silence is an alarm, too.
+            lambda: self._once("report", self._report),
             lambda: self._once("waiting jobs", self._send_waiting),
             lambda: self._each("machines", self._by_urgency(), self._look),
             lambda: self._each("jobs", self._jobs, self._look_at_job),
             lambda: self._once("waiting jobs", self._send_waiting),
             lambda: self._each("orphans", self._instances or (), self._end_orphan),
-            lambda: self._each("ghosts", self._registrations or (), self._remove_ghost),
+            lambda: self._each("ghosts", chain(*self._registrations.values()), self._remove_ghost),
             lambda: self._each("warm pools", self._fleet.pools, self._warm),
-            lambda: self._once("deliveries", self._redeliver),
+            lambda: self._each("deliveries", self._hooked(), self._redeliver),
             lambda: self._each("repositories", self._swept(), self._sweep),
-            lambda: self._once("report", self._report),
         )
         for step in steps:
             self._once("lists", step)
@@ -61,9 +72,10 @@ class Reconciler:
     def _each(self, what: str, things: Iterable[T], act: Callable[[T], None]) -> None:
         """Look after things one by one. What goes wrong with one is told, and keeps no other from being looked
         after; a service that fails again and again is left alone."""
-        failed = 0
-        for thing in things:
-            if self._world.clock.now() >= self._deadline:
+        failed, began = 0, self._world.clock.now()
+        end = began + SHARE * (self._deadline - began)
+        for number, thing in enumerate(things):
+            if self._world.clock.now() >= (end if number else self._deadline):
                 self._world.telemetry.say("no time left", at=what)
                 return
             try:
@@ -90,8 +102,12 @@ class Reconciler:
             return None
 
     @cached_property
+    def _open(self) -> Sequence[Job] | None:
+        return self._list("jobs", self._world.ledger.open_jobs)
+
+    @property
     def _jobs(self) -> Sequence[Job]:
-        return self._list("jobs", self._world.ledger.open_jobs) or ()
+        return self._open or ()
 
     @cached_property
     def _live(self) -> Sequence[Runner] | None:
@@ -106,12 +122,39 @@ class Reconciler:
         return self._list("instances", self._world.compute.instances)
 
     @cached_property
-    def _registrations(self) -> Sequence[Registration] | None:
+    def _registrations(self) -> Mapping[str, Sequence[Registration]]:
+        """Lists of registrations by the scope that they are of. Scopes of machines have their turn, and of the others
+        one has, for ghosts; a list that could not be read, or paid, is not there."""
         if not self._runners and not self._instances:
-            return ()
-        if not self._executor.afford("github", 1 + len(self._runners) // 100):
-            return None
-        return self._list("registrations", self._world.forge.registrations)
+            return {}
+        scopes = [""]
+        if self._fleet.level is Level.REPOSITORY:
+            scopes = [f"{self._fleet.organization}/{each}" for each in self._fleet.repositories]
+        used = {each.scope for each in self._runners.values() if each.registration}
+        found: dict[str, Sequence[Registration]] = {}
+        for scope in (*self._turn(used, SCOPES), *self._turn(set(scopes) - used, 1)):
+            listed = self._list("registrations", partial(self._registered, scope))
+            if listed is None or self._world.clock.now() >= self._deadline:
+                break
+            found[scope] = listed
+        return found
+
+    def _registered(self, scope: str) -> Sequence[Registration]:
+        found: list[Registration] = []
+        page = ""
+        while self._executor.afford("github"):
+            held = self._world.forge.registrations(scope, page)
+            found += held.found
+            page = held.after
+            if not page:
+                return found
+        raise UnavailableError("the budget has no request left")
+
+    def _turn(self, scopes: Iterable[str], places: int) -> Sequence[str]:
+        """Those whose turn it is in this minute; all of them, if there are places."""
+        every = sorted(scopes)
+        first = int(self._world.clock.now() // 60) * places % max(1, len(every))
+        return [*every[first:], *every[:first]][:places]
 
     @cached_property
     def _spares(self) -> Sequence[Runner]:
@@ -137,7 +180,7 @@ class Reconciler:
         ended = ("shutting-down", "terminated")
         by_id = {each.id: each for each in self._instances or ()}
         by_name = {each.runner: each for each in self._instances or () if each.state not in ended}
-        registered = {each.name: each for each in self._registrations or ()}
+        registered = {each.name: each for held in self._registrations.values() for each in held}
         kept = {name for pool in self._fleet.pools for name in warm.kept(self._scene(), pool, self._spares)}
 
         def sight(runner: Runner) -> Sight:
@@ -145,7 +188,7 @@ class Reconciler:
                 instance=by_id.get(runner.instance_id) if runner.instance_id else by_name.get(runner.name),
                 instances_known=self._instances is not None,
                 registration=registered.get(runner.name),
-                registrations_known=self._registrations is not None,
+                registrations_known=runner.scope in self._registrations,
                 keep=runner.name in kept,
             )
 
@@ -252,6 +295,9 @@ class Reconciler:
             cursor = ledger.cursor(cursor.name)
             launched.append(runner)
         for runner in launched:
+            if self._world.clock.now() >= self._deadline:
+                # The next pass goes on with the rest, when their leases are over.
+                break
             self._executor.bring_up(runner.name, Go(), runner.changed_at)
 
     def _discard(self, name: str) -> None:
@@ -265,28 +311,72 @@ class Reconciler:
 
     # --- what never arrived ---
 
-    def _redeliver(self) -> None:
+    def _hooked(self) -> Sequence[str]:
+        """Whose webhooks' deliveries this pass looks at: repositories, OWNER/NAME, or the organisation."""
+        fleet = self._fleet
+        if fleet.level is Level.REPOSITORY:
+            return self._turn((f"{fleet.organization}/{each}" for each in fleet.repository_hooks), SCOPES)
+        return [""] if fleet.hook_id else []
+
+    def _redeliver(self, scope: str) -> None:
         """Have failed deliveries sent again. The cursor is durable, so what failed while this did not run is found; it
         moves after the deepest look, so what a crash left is looked at again: a delivery that comes twice does no
-        harm."""
-        if not self._executor.afford("github"):
+        harm.
+
+        A list that is longer than one pass may read is gone through from the newest on, over several; the cursor's
+        position says how far that has come.
+        """
+        now = self._world.clock.now()
+        cursor = self._world.ledger.cursor(f"deliveries {scope}".strip())
+        since = max(cursor.at if cursor.version else now - FIRST_LOOK, now - KNOWN)
+        first, before, reached = json.loads(cursor.position) if cursor.position else ("", 0, now - OVERLAP)
+        attempts, after = self._attempts(scope, since, first)
+        if after is None:
             return
-        cursor, now = self._world.ledger.cursor("deliveries"), self._world.clock.now()
-        since = cursor.at if cursor.version else now - FIRST_LOOK
-        reached = since
-        for failure in sorted(self._world.forge.failures(since), key=lambda each: each.at):
+        if not after and not cursor.position:
+            due, reached = reconciling.to_redeliver(attempts, now, reached)
+            self._send_again(due)
+            self._advance(replace(cursor, at=max(since, reached)))
+            return
+        due = reconciling.backlog(attempts, before)
+        sent = self._send_again(due)
+        if sent < len(due):
+            # The same pages once more, and from there on.
+            position, at = [first, due[sent - 1].id if sent else before, reached], since
+        elif after:
+            position, at = [after, 0, reached], since
+        else:
+            position, at = [], max(since, reached)
+        self._advance(replace(cursor, at=at, position=json.dumps(position) if position else ""))
+
+    def _attempts(self, scope: str, since: float, first: str) -> tuple[Sequence[Attempt], str | None]:
+        """Attempts from a page on, and the page to go on with: empty if there is none, None if nothing was read."""
+        found: list[Attempt] = []
+        page: str | None = None
+        for _ in range(PAGES):
             if self._world.clock.now() >= self._deadline or not self._executor.afford("github"):
                 break
-            self._send_again(failure)
-            reached = max(reached, failure.at)
-        else:
-            reached = max(reached, now - OVERLAP)
-        self._advance(replace(cursor, at=reached))
+            held = self._world.forge.attempts(scope, since, first if page is None else page)
+            found += held.found
+            page = held.after
+            if not page:
+                break
+        return found, page
 
-    def _send_again(self, failure: Failure) -> None:
-        self._world.forge.redeliver(failure)
-        self._world.telemetry.count(str(Metric.REDELIVERED))
-        self._world.telemetry.say("delivery sent again", delivery=failure.guid)
+    def _send_again(self, attempts: Sequence[Attempt]) -> int:
+        """Have deliveries sent again, as many as time and budget allow; how many those were."""
+        for sent, attempt in enumerate(attempts):
+            if self._world.clock.now() >= self._deadline or not self._executor.afford("github"):
+                return sent
+            try:
+                self._world.forge.redeliver(attempt)
+            except UnavailableError as error:
+                # What was sent until then need not be sent again.
+                self._world.telemetry.say("service unavailable", at="deliveries", why=str(error))
+                return sent
+            self._world.telemetry.count(str(Metric.REDELIVERED))
+            self._world.telemetry.say("delivery sent again", delivery=attempt.guid)
+        return len(attempts)
 
     def _advance(self, cursor: Cursor) -> None:
         try:
@@ -337,6 +427,9 @@ class Reconciler:
     def _report(self) -> None:
         telemetry, now = self._world.telemetry, self._world.clock.now()
         telemetry.count(str(Metric.LOST), 0.0)
+        if self._open is None or self._live is None:
+            # That none is listed is not that none waits. Silence alarms.
+            return
         for pool in self._fleet.pools:
             queued = [each.queued_at for each in self._jobs if each.pool == pool.name and each.state is JobState.QUEUED]
             machines = sum(1 for each in self._runners.values() if each.pool == pool.name)

@@ -208,7 +208,7 @@ class Cursor:
     """How far a sweep has come, so that the next one goes on there, after a crash too."""
 
     name: str
-    """`deliveries` or `repositories`."""
+    """`deliveries`, `deliveries OWNER/NAME`, `repositories` or `warm-<pool>`."""
     at: float = 0.0
     """Everything up to this time has been looked at."""
     position: str = ""

@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from pavedpath_runners.configuration import Fleet, Level, Pool
+from pavedpath_runners.configuration import Fleet, Pool
 from pavedpath_runners.ports import (
+    Attempt,
     Clock,
-    Failure,
     JobFacts,
     NameTakenError,
+    Page,
     Registration,
     RunActiveError,
     RunnerBusyError,
@@ -86,14 +87,14 @@ class GithubForge:
             raise NameTakenError(runner)
         return answer.json["runner"]["id"], answer.json["encoded_jit_config"]
 
-    def registrations(self) -> Sequence[Registration]:
-        """All runners whose names are the fleet's."""
-        return [
-            found
-            for scope in self._scopes()
-            for held in self._pages(self._runners(scope), "runners")
-            if self._ours.fullmatch((found := _registration(held, scope)).name)
-        ]
+    def registrations(self, scope: str, page: str = "") -> Page[Registration]:
+        """Runners whose names are the fleet's, of one page of the scope's list."""
+        number = int(page or 1)
+        asked = urlencode({"per_page": _PAGE, "page": number})
+        held = cast("list[dict[str, Any]]", self._call("GET", f"{self._runners(scope)}?{asked}").json["runners"])
+        found = [_registration(each, scope) for each in held]
+        after = str(number + 1) if len(held) == _PAGE else ""
+        return Page([each for each in found if self._ours.fullmatch(each.name)], after)
 
     def registration(self, name: str, scope: str) -> Registration | None:
         """The runner of that name, or None."""
@@ -155,55 +156,37 @@ class GithubForge:
             raise RunActiveError(told)
         raise GitHubError(f"GitHub does not run job {identity} of {repository} again: {told}")
 
-    def failures(self, since: float) -> Sequence[Failure]:
-        """Deliveries of jobs' events since then that did not succeed, the oldest first; of those that were sent
-        again the last one, unless one of them succeeded."""
-        found = [failure for hook, scope in self._hooks() for failure in self._failed(hook, scope, since)]
-        return sorted(found, key=lambda each: (each.at, each.id))
+    def attempts(self, scope: str, since: float, page: str = "") -> Page[Attempt]:
+        """Attempts at deliveries of jobs' events since then that are over, of one page of the scope's list.
 
-    def redeliver(self, failure: Failure) -> None:
-        """Have it sent again. One that GitHub has forgotten (it keeps them for three days) is left alone: its job is
-        found by the sweep over the repositories."""
-        hooks = {scope: hook for hook, scope in self._hooks()}
-        hook = hooks.get(failure.scope)
+        GitHub forgets attempts after three days. A page that it knows no more is the end of the list.
+        """
+        hook = self._hook(scope)
+        if not hook:
+            return Page(())
+        query = {"per_page": str(_PAGE)} | ({"cursor": page} if page else {})
+        answer = self._call("GET", f"{hook}?{urlencode(query)}", expected=(200, 400, 422) if page else (200,))
+        held = cast("list[dict[str, Any]]", answer.json) if answer.status == 200 else []
+        young = [each for each in held if _time(each["delivered_at"]) >= since]
+        found = [
+            _attempt(each, scope) for each in young if each["event"] == "workflow_job" and each["status"] != "pending"
+        ]
+        return Page(found, _next_cursor(answer.headers.get("link", "")) if held and len(young) == len(held) else "")
+
+    def redeliver(self, attempt: Attempt) -> None:
+        """Have its delivery sent again. One that GitHub has forgotten (it keeps them for three days) is left alone: its
+        job is found by the sweep over the repositories."""
+        hook = self._hook(attempt.scope)
         if hook:
-            self._call("POST", f"{hook}/{failure.id}/attempts", expected=(202, 404, 422))
+            self._call("POST", f"{hook}/{attempt.id}/attempts", expected=(202, 404, 422))
 
-    def _failed(self, hook: str, scope: str, since: float) -> Iterator[Failure]:
-        attempts: dict[str, list[dict[str, Any]]] = {}
-        for held in self._deliveries(hook, since):
-            if held["event"] == "workflow_job" and held["status"] != "pending":
-                attempts.setdefault(held["guid"], []).append(held)
-        for guid, held in attempts.items():
-            if not any(200 <= each["status_code"] < 300 for each in held):
-                last = max(held, key=lambda each: (_time(each["delivered_at"]), each["id"]))
-                yield Failure(last["id"], guid, _time(last["delivered_at"]), scope)
-
-    def _deliveries(self, hook: str, since: float) -> Iterator[dict[str, Any]]:
-        query = {"per_page": str(_PAGE)}
-        while True:
-            answer = self._call("GET", f"{hook}?{urlencode(query)}")
-            for held in answer.json:
-                if _time(held["delivered_at"]) < since:
-                    return
-                yield held
-            cursor = _next_cursor(answer.headers.get("link", ""))
-            if not cursor:
-                return
-            query["cursor"] = cursor
-
-    def _hooks(self) -> list[tuple[str, str]]:
-        """(path of the list of deliveries, scope) of each webhook that is looked after."""
+    def _hook(self, scope: str) -> str:
+        """Path of the list of a webhook's deliveries; empty: none is looked after."""
         fleet = self._fleet
-        if fleet.level is Level.REPOSITORY:
-            held = [(f"{fleet.organization}/{name}", hook) for name, hook in fleet.repository_hooks.items()]
-            return [(f"{_repository(scope)}/hooks/{hook}/deliveries", scope) for scope, hook in held]
-        return [(f"/orgs/{fleet.organization}/hooks/{fleet.hook_id}/deliveries", "")] if fleet.hook_id else []
-
-    def _scopes(self) -> Sequence[str]:
-        if self._fleet.level is Level.REPOSITORY:
-            return [f"{self._fleet.organization}/{name}" for name in self._fleet.repositories]
-        return [""]
+        if not scope:
+            return f"/orgs/{fleet.organization}/hooks/{fleet.hook_id}/deliveries" if fleet.hook_id else ""
+        hook = fleet.repository_hooks.get(scope.partition("/")[2])
+        return f"{_repository(scope)}/hooks/{hook}/deliveries" if hook else ""
 
     def _runners(self, scope: str) -> str:
         return (_repository(scope) if scope else f"/orgs/{self._fleet.organization}") + "/actions/runners"
@@ -373,6 +356,11 @@ def _message(answer: Answer) -> str:
 
 def _registration(held: Mapping[str, Any], scope: str) -> Registration:
     return Registration(held["id"], held["name"], held["status"] == "online", held["busy"], scope)
+
+
+def _attempt(held: Mapping[str, Any], scope: str) -> Attempt:
+    at = _time(held["delivered_at"])
+    return Attempt(held["id"], held["guid"], at, held["status_code"], held["redelivery"], scope)
 
 
 def _repository(name: str) -> str:

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from pavedpath_runners.configuration import Fleet
 from pavedpath_runners.events import Action, JobEvent
-from pavedpath_runners.ports import Instance, JobFacts, Registration
+from pavedpath_runners.ports import Attempt, Instance, JobFacts, Registration
 from pavedpath_runners.records import UNUSED, Job, JobState, Runner, RunnerState
 
 from . import idling, launching
@@ -59,6 +59,10 @@ RERUN_PATIENCE = 60.0
 """Seconds between asking for a re-run and asking again, since the workflow run still goes on."""
 ASKED = 10
 """Workflow runs of one repository whose jobs one pass lists."""
+KEPT = 3
+"""Of those, the ones that new runs do not take from known ones, nor these from new ones."""
+ATTEMPTS = 8
+"""Attempts at a delivery after which it is sent no more."""
 _ENDED = ("shutting-down", "terminated")
 
 
@@ -397,16 +401,60 @@ def next_due(pool: str, jobs: Iterable[Job], free: int, now: float) -> Sequence[
 
 
 def worth_asking(runs: Sequence[int], known: Collection[int], now: float) -> Sequence[int]:
-    """Return the workflow runs, `ASKED` at most, whose jobs are to be listed: first those of which no job is open here,
-    then a sample of the others, another one each minute, since one job's webhook may be lost where another's came.
+    """Return the workflow runs, `ASKED` at most, whose jobs are to be listed: a sample of those of which no job is open
+    here and one of the others, since one job's webhook may be lost where another's came. Either has `KEPT` places that
+    the other takes only if they are left; it is another sample each minute, for runs of which no job is the fleet's
+    look as new for as long as they last.
 
     To ask for all of them each minute would cost a request a minute for each run that goes on: 80 at once, and the
     5,000 an hour that GitHub grants an installation are gone.
     """
-    new = [each for each in runs if each not in known][:ASKED]
     minute = int(now // 60)
-    old = sorted((each for each in runs if each in known), key=lambda run: crc32(f"{minute}-{run}".encode()))
-    return [*new, *old[: ASKED - len(new)]]
+    drawn = sorted(runs, key=lambda run: crc32(f"{minute}-{run}".encode()))
+    new, old = [each for each in drawn if each not in known], [each for each in drawn if each in known]
+    places = max(KEPT, ASKED - len(new))
+    return [*new[: ASKED - min(places, len(old))], *old[:places]]
+
+
+def to_redeliver(attempts: Sequence[Attempt], now: float, reached: float) -> tuple[Sequence[Attempt], float]:
+    """Return what is to be sent again: of each delivery that did not succeed the last attempt, the oldest first; and
+    the time from which on the next look must see the attempts: `reached`, or that of the first one of a delivery that
+    is not done with, so that the list always has them all.
+
+    The pause before each attempt is twice the one before. After `ATTEMPTS`, more than an hour, the job is left to the
+    sweep, and so is one that was refused: GitHub would send the same once more.
+
+    Args:
+        attempts: all since the time that the look before returned.
+        now: seconds since 1970.
+        reached: up to when the list is complete.
+    """
+    unsettled = [held for held in _by_delivery(attempts) if _is_unsettled(held)]
+    tried = [held for held in unsettled if len(held) < ATTEMPTS]
+    due = [held[-1] for held in tried if len(held) == 1 or now - held[-1].at >= 30.0 * 2 ** (len(held) - 1)]
+    # What is given up is seen whole until none of it is seen: its last attempt alone would look like the first.
+    seen = [held[0].at for held in unsettled if len(held) < ATTEMPTS or held[-1].at >= reached]
+    return sorted(due, key=lambda each: each.id), min([reached, *seen])
+
+
+def backlog(attempts: Sequence[Attempt], before: int = 0) -> Sequence[Attempt]:
+    """Return what is to be sent again of a list that is too long for one look, the newest first; if `before` is not 0,
+    from below that id on. What was tried before on other pages is not known, so nothing is sent again twice."""
+    last = [held[-1] for held in _by_delivery(attempts) if _is_unsettled(held)]
+    due = [each for each in last if not each.again and (not before or each.id < before)]
+    return sorted(due, key=lambda each: -each.id)
+
+
+def _by_delivery(attempts: Sequence[Attempt]) -> Iterable[Sequence[Attempt]]:
+    held: dict[str, list[Attempt]] = {}
+    for each in sorted(attempts, key=lambda each: each.id):
+        held.setdefault(each.guid, []).append(each)
+    return held.values()
+
+
+def _is_unsettled(held: Sequence[Attempt]) -> bool:
+    refused = 400 <= held[-1].status < 500 and held[-1].status not in (408, 429)
+    return not refused and not any(200 <= each.status < 300 for each in held)
 
 
 # --- what no record claims -------------------------------------------------------------------------------------------

@@ -15,12 +15,13 @@ from pavedpath_runners.control import ControlPlane
 from pavedpath_runners.decisions.model import LEASE
 from pavedpath_runners.events import Action, JobEvent
 from pavedpath_runners.ports import (
-    Failure,
+    Attempt,
     Instance,
     JobFacts,
     NameTakenError,
     NoCapacityError,
     Order,
+    Page,
     Registration,
     RunActiveError,
     RunnerBusyError,
@@ -266,8 +267,11 @@ class MemoryForge:
         """What a sweep says of a repository."""
         self.reruns: list[int] = []
         self.active_runs: set[int] = set()
-        self.failed: list[Failure] = []
-        self.redelivered: list[Failure] = []
+        self.tried: list[Attempt] = []
+        """Attempts at deliveries, the oldest first."""
+        self.redelivered: list[Attempt] = []
+        self.page = 100
+        """Attempts on one page of their list."""
         self.removed: list[str] = []
         self.listed: list[int] = []
         """Runs whose jobs were listed."""
@@ -285,10 +289,11 @@ class MemoryForge:
 
         return self._faults.call("forge.register", act)
 
-    def registrations(self) -> Sequence[Registration]:
-        def act() -> Sequence[Registration]:
+    def registrations(self, scope: str, page: str = "") -> Page[Registration]:
+        def act() -> Page[Registration]:
             seen = self._clock.time - self._lag
-            return next((shown for at, shown in reversed(self._past) if at <= seen), ())
+            shown = next((shown for at, shown in reversed(self._past) if at <= seen), ())
+            return Page([each for each in shown if each.scope == scope])
 
         return self._faults.call("forge.registrations", act)
 
@@ -337,11 +342,17 @@ class MemoryForge:
 
         self._faults.call("forge.rerun", act)
 
-    def failures(self, since: float) -> Sequence[Failure]:
-        return self._faults.call("forge.failures", lambda: [each for each in self.failed if each.at >= since])
+    def attempts(self, scope: str, since: float, page: str = "") -> Page[Attempt]:
+        def act() -> Page[Attempt]:
+            below = int(page or 2**63)
+            held = [each for each in reversed(self.tried) if each.id < below and each.scope == scope][: self.page]
+            young = [each for each in held if each.at >= since]
+            return Page(young, str(held[-1].id) if len(young) == self.page else "")
 
-    def redeliver(self, failure: Failure) -> None:
-        self._faults.call("forge.redeliver", lambda: self.redelivered.append(failure))
+        return self._faults.call("forge.attempts", act)
+
+    def redeliver(self, attempt: Attempt) -> None:
+        self._faults.call("forge.redeliver", lambda: self.redelivered.append(attempt))
 
     # --- what GitHub does ---
 
@@ -411,7 +422,7 @@ def pool(**given: Any) -> Pool:
 
 def fleet(*pools: Pool, **given: Any) -> Fleet:
     budgets = {api: Budget(1000.0, 100.0) for api in ("github", "jit", "ec2")}
-    base = Fleet("dev", "acme", pools or (pool(),), ("orders",), budgets=budgets)
+    base = Fleet("dev", "acme", pools or (pool(),), ("orders",), hook_id=1, budgets=budgets)
     return replace(base, **given)
 
 
@@ -433,7 +444,7 @@ class FakeWorld:
         """After how many seconds an event arrives; several: more than once; none: never."""
         self.killed_busy: list[str] = []
         self._webhooks: list[tuple[float, str, JobEvent]] = []
-        self._failed: list[tuple[float, str, JobEvent]] = []
+        self._sent: dict[str, JobEvent] = {}
         self._deliveries = 0
         self._next_reconciliation = START + 60
         self.crashes = 0
@@ -553,20 +564,18 @@ class FakeWorld:
             for delay in self.deliver(each):
                 self._webhooks.append((self.clock.time + delay, guid, each))
         self.forge.events.clear()
-        for failure in self.forge.redelivered:
-            held = next(each for each in self._failed if each[1] == failure.guid)
-            self._webhooks.append((self.clock.time, held[1], held[2]))
-            self.forge.failed = [each for each in self.forge.failed if each.guid != failure.guid]
+        for attempt in self.forge.redelivered:
+            self._webhooks.append((self.clock.time, attempt.guid, self._sent[attempt.guid]))
         self.forge.redelivered.clear()
 
     def _webhook(self) -> None:
         due = [each for each in self._webhooks if each[0] <= self.clock.time]
         self._webhooks = [each for each in self._webhooks if each[0] > self.clock.time]
-        for at, guid, news in due:
+        for _, guid, news in due:
             taken = self.guarded(lambda guid=guid, news=news: self.control.take(Delivery(guid, START), news))
-            if not taken:
-                self._failed.append((at, guid, news))
-                self.forge.failed.append(Failure(len(self._failed), guid, self.clock.time))
+            tried = self.forge.tried
+            tried.append(Attempt(len(tried) + 1, guid, self.clock.time, 200 if taken else 503, guid in self._sent))
+            self._sent[guid] = news
 
     def _messages(self) -> None:
         due = [each for each in self.queue.messages if each[0] <= self.clock.time]

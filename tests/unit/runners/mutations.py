@@ -281,16 +281,30 @@ MUTATIONS = (
     Mutation(
         "cursor's write",
         "reconciler.py",
-        "self._advance(replace(cursor, at=reached))",
+        "self._advance(replace(cursor, at=max(since, reached)))",
         "pass",
         _GUARDS + "cursor_deliveries_that_failed_while_nothing_ran_are_sent_again",
     ),
     Mutation(
         "cursor moves last",
         "reconciler.py",
-        "        reached = since\n",
-        "        reached = since\n        self._advance(replace(cursor, at=now))\n",
+        "            self._send_again(due)\n",
+        "            self._advance(replace(cursor, at=now))\n            self._send_again(due)\n",
         _GUARDS + "cursor_a_crash_between_two_redeliveries_forgets_none",
+    ),
+    Mutation(
+        "cursor's position",
+        "reconciler.py",
+        'position=json.dumps(position) if position else ""',
+        'position=""',
+        "test_control.test_a_long_list_of_failed_deliveries_is_worked_off_over_several_passes",
+    ),
+    Mutation(
+        "cursor's end of attempts",
+        "decisions/reconciling.py",
+        "ATTEMPTS = 8",
+        "ATTEMPTS = 800",
+        "test_control.test_a_delivery_that_always_fails_is_given_up",
     ),
     # jobs, and what no record claims
     Mutation(
@@ -324,9 +338,9 @@ MUTATIONS = (
     Mutation(
         "sweeps' bound",
         "decisions/reconciling.py",
-        "if each not in known][:ASKED]",
-        "if each not in known]",
-        _DECISIONS + "new_runs_are_asked_for_first_and_no_more_than_some",
+        "new[: ASKED - min(places, len(old))]",
+        "new",
+        _DECISIONS + "some_runs_are_asked_for_new_ones_and_known_ones",
     ),
     Mutation(
         "outages",

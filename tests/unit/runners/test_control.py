@@ -1,13 +1,14 @@
 """The control plane in a small world: what it does, and that a crash between any two calls changes nothing of it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from pavedpath_runners.configuration import Budget, LabelMatch, Level, Market, Pool, WarmPool
-from pavedpath_runners.events import Action
-from pavedpath_runners.ports import Failure, Instance, Registration, ThrottledError, UnavailableError
-from pavedpath_runners.records import Delivery, JobState, Put, Runner, RunnerState
+from pavedpath_runners.events import Action, JobEvent
+from pavedpath_runners.ports import Attempt, Instance, Page, Registration, ThrottledError, UnavailableError
+from pavedpath_runners.records import Cursor, Delivery, JobState, Put, Runner, RunnerState
 
 from .fakes import START, Crash, FakeWorld, Fault, Faults, LedgerModel, event, fleet, job_facts, pool
 
@@ -400,6 +401,98 @@ def test_a_sweep_finds_a_lost_job_among_many_at_a_bounded_cost() -> None:
     assert len(world.forge.listed) <= 10 * (4 + (world.clock.time - began) / 60)
 
 
+def test_a_long_list_of_failed_deliveries_is_worked_off_over_several_passes() -> None:
+    """Each request takes a second, and a pass has 45."""
+    world = FakeWorld()
+    world.forge.page = 10
+    forge, clock, now = world.forge, world.clock, world.clock.time
+    world.ledger.commit(Put(Cursor("deliveries", at=now - 7 * 86400.0)))
+    forge.tried = [Attempt(n, f"g-{n}", now - 3 * 3600 + n, 503) for n in range(2, 302)]
+    forge.tried.insert(0, Attempt(1, "forgotten", now - 4 * 86400.0, 503))
+    listed, sent = forge.attempts, forge.redeliver
+
+    def slow_list(scope: str, since: float, page: str = "") -> Page[Attempt]:
+        clock.time += 1
+        return listed(scope, since, page)
+
+    def slow_send(attempt: Attempt) -> None:
+        clock.time += 1
+        sent(attempt)
+        forge.tried.append(Attempt(1000 + len(forge.tried), attempt.guid, clock.time, 200, again=True))
+
+    forge.attempts, forge.redeliver = slow_list, slow_send
+    for _ in range(20):
+        deadline = clock.time + 45
+        world.control.reconcile(deadline)
+        assert clock.time <= deadline + 1
+        clock.time = deadline + 15
+    assert sorted(each.guid for each in forge.redelivered) == sorted(f"g-{n}" for n in range(2, 302))
+    moved = LedgerModel.cursor(world.ledger, "deliveries")
+    assert moved.position == ""
+    assert moved.at >= now - 300
+
+
+def test_a_list_that_fails_half_way_is_gone_on_with() -> None:
+    """What has been sent is not sent again, though GitHub refuses the rest of it each time."""
+    world = FakeWorld()
+    world.forge.page = 2
+    forge, now = world.forge, world.clock.time
+    forge.tried = [Attempt(n, f"g-{n}", now - 1000 + n, 503) for n in range(1, 61)]
+    real, left = forge.redeliver, [0]
+
+    def limited(attempt: Attempt) -> None:
+        if not left[0]:
+            raise ThrottledError("limited", 60.0)
+        left[0] -= 1
+        real(attempt)
+
+    forge.redeliver = limited
+    for _ in range(12):
+        left[0] = 7
+        world.control.reconcile(world.clock.time + 50)
+    assert [each.id for each in forge.redelivered[:60]] == list(range(60, 0, -1))
+
+
+def test_a_delivery_that_always_fails_is_given_up() -> None:
+    world = FakeWorld(fleet(repositories=()))
+
+    def refuses(delivery: Delivery, event: JobEvent) -> None:
+        raise UnavailableError(f"{delivery.guid}: {event.action}")
+
+    world.control.take = refuses
+    world.push(1)
+    world.advance(6 * 3600)
+    assert world.telemetry.counts["DeliveriesRedelivered"] == 7
+
+
+def test_many_repositories_have_their_turn_at_a_bounded_cost() -> None:
+    """Each has a webhook and registrations of its own."""
+    names = ("orders", *(f"r-{n}" for n in range(79)))
+    budgets = {"github": Budget(1400, 1.0, 200)}
+    hooks = dict.fromkeys(names, 1)
+    world = FakeWorld(fleet(level=Level.REPOSITORY, repositories=names, repository_hooks=hooks, budgets=budgets))
+    world.push(1, 3600)
+    world.advance(60)
+    asked: list[str] = []
+    real = world.forge.attempts
+
+    def attempts(scope: str, since: float, page: str = "") -> Page[Attempt]:
+        asked.append(scope)
+        return real(scope, since, page)
+
+    world.forge.attempts = attempts
+    world.faults.names.clear()
+    world.advance(600)
+    assert set(asked) == {f"acme/{name}" for name in names}
+    sent = Counter(each for each in world.faults.names if each.startswith("forge."))
+    assert sent["forge.attempts"] == 100
+    assert sent["forge.registrations"] == 20
+    assert sent.total() < 300
+    bucket = LedgerModel.bucket(world.ledger, "github")
+    assert bucket is not None
+    assert bucket.tokens > 1300
+
+
 def test_a_sweep_that_does_not_know_a_repository_to_be_private_takes_nothing() -> None:
     world = FakeWorld()
     world.deliver = lambda _: ()
@@ -656,10 +749,10 @@ def test_one_thing_that_is_not_understood_keeps_no_other_from_being_looked_after
         return real(name)
 
     world.ledger.cursor = cursor  # pyright: ignore[reportAttributeAccessIssue] - one that fails for one name
-    world.forge.failed.append(Failure(1, "guid-1", world.clock.now()))
+    world.forge.tried.append(Attempt(9, "guid-9", world.clock.now(), 503))
     with pytest.raises(ExceptionGroup, match="reconciliation"):
         world.control.reconcile(world.clock.now() + 50)
-    assert [each.guid for each in world.forge.redelivered] == ["guid-1"]
+    assert [each.guid for each in world.forge.redelivered] == ["guid-9"]
 
 
 def test_a_crash_is_none_of_the_errors_that_are_put_off() -> None:
@@ -740,3 +833,35 @@ def test_while_no_runner_can_be_registered_no_job_is_lost_and_few_machines_are_b
     down = False
     world.advance(3600, world.settled)
     assert (world.record(1).conclusion, len(world.forge.jobs[1].runs)) == ("success", 1)
+
+
+def test_what_cannot_be_listed_is_not_reported_as_none() -> None:
+    world = FakeWorld()
+    world.faults.only, world.faults.kind, world.faults.at = "ledger.open_jobs", Fault.FAIL_BEFORE, 1
+    world.control.reconcile(world.clock.time + 50)
+    assert "OldestWaiting" not in world.telemetry.times
+    assert world.telemetry.counts["JobsLost"] == 0
+    world.control.reconcile(world.clock.time + 50)
+    assert world.telemetry.times["OldestWaiting"] == [0.0]
+
+
+def test_slow_machines_leave_time_for_all_else() -> None:
+    """Each look takes ten seconds; the pass has fifty."""
+    world = FakeWorld(fleet(pool(maximum=20)))
+    for identity in range(1, 11):
+        world.push(identity, 7200)
+    world.advance(3600)
+    looked: list[str] = []
+
+    def slow(name: str) -> Runner | None:
+        looked.append(name)
+        world.clock.time += 10
+        return LedgerModel.runner(world.ledger, name)
+
+    world.ledger.runner = slow
+    world.compute.instances = nothing_shown
+    world.forge.tried.append(Attempt(1, "g", world.clock.time - 60, 503))
+    world.control.reconcile(world.clock.time + 50)
+    assert 0 < len(looked) < 10
+    assert [each.guid for each in world.forge.redelivered] == ["g"]
+    assert world.telemetry.times["OldestWaiting"]

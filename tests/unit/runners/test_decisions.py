@@ -13,7 +13,7 @@ from pavedpath_runners.decisions import budgets, capacity, launching, matching, 
 from pavedpath_runners.decisions.model import Check, Checked, Decision, Look, Removed, Scene, Seen, Sight, Terminate
 from pavedpath_runners.decisions.moves import IllegalMoveError, move, step
 from pavedpath_runners.events import Action
-from pavedpath_runners.ports import Registration
+from pavedpath_runners.ports import Attempt, Registration
 from pavedpath_runners.records import TRANSITIONS, Breaker, Bucket, Cursor, Job, JobState, Put, Runner, RunnerState
 
 from .fakes import LABELS, START, event, fleet, job_facts, pool
@@ -335,12 +335,14 @@ RUNS = st.lists(st.integers(1, 40), unique=True, max_size=40).map(sorted)
 
 
 @given(RUNS, st.sets(st.integers(1, 40)), st.integers(0, 60))
-def test_new_runs_are_asked_for_first_and_no_more_than_some(runs: list[int], known: set[int], minute: int) -> None:
+def test_some_runs_are_asked_for_new_ones_and_known_ones(runs: list[int], known: set[int], minute: int) -> None:
     new = [each for each in runs if each not in known]
+    old = [each for each in runs if each in known]
     asked = reconciling.worth_asking(runs, known, START + 60 * minute)
     assert len(asked) == len(set(asked)) == min(len(runs), reconciling.ASKED)
     assert set(asked) <= set(runs)
-    assert list(asked[: len(new)]) == new[: reconciling.ASKED]
+    assert len(known.intersection(asked)) >= min(3, len(old))
+    assert len(set(asked) - known) >= min(7, len(new))
 
 
 @pytest.mark.parametrize("every", [1, 2, 4])
@@ -349,6 +351,69 @@ def test_every_run_is_asked_for_sooner_or_later(every: int) -> None:
     runs = range(1, 41)
     asked = [reconciling.worth_asking(runs, runs, START + 60 * minute) for minute in range(0, 60 * every, every)]
     assert {run for each in asked for run in each} == set(runs)
+
+
+def test_runs_of_which_no_job_is_ours_keep_no_other_from_being_asked_for() -> None:
+    """They look new for as long as they last, and may be the oldest."""
+    foreign, late, known = range(1, 31), 31, 32
+    asked = [reconciling.worth_asking([*foreign, late, known], {known}, START + 60 * minute) for minute in range(30)]
+    assert any(late in each for each in asked)
+    assert all(known in each for each in asked)
+
+
+# --- deliveries that failed ---
+
+
+LATE = START + 1
+"""The list is complete up to there."""
+
+
+def tries(*statuses: int, ago: float = 60.0, every: float = 60.0, guid: str = "guid") -> list[Attempt]:
+    """Attempts at one delivery, the last so long ago."""
+    first = START - ago - every * (len(statuses) - 1)
+    return [Attempt(n + 1, guid, first + n * every, each, n > 0) for n, each in enumerate(statuses)]
+
+
+@pytest.mark.parametrize("status", [0, 408, 429, 500, 502, 503, 504])
+def test_a_delivery_that_failed_is_sent_again(status: int) -> None:
+    held = tries(status)
+    assert reconciling.to_redeliver(held, START, LATE) == (held, held[0].at)
+    assert reconciling.backlog(held, 2) == held
+    assert reconciling.backlog(held, 1) == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_a_delivery_that_is_refused_is_not_sent_again(status: int) -> None:
+    assert reconciling.to_redeliver(tries(status), START, LATE) == ([], LATE)
+    assert reconciling.to_redeliver(tries(503, status), START, LATE) == ([], LATE)
+    assert reconciling.backlog(tries(status), 9) == []
+
+
+def test_a_delivery_that_arrived_once_is_not_sent_again() -> None:
+    assert reconciling.to_redeliver(tries(503, 200, 503), START, LATE) == ([], LATE)
+    assert reconciling.backlog(tries(503, 200, 503), 9) == []
+
+
+def test_of_several_deliveries_the_last_attempts_are_sent_again_the_oldest_first() -> None:
+    one, two = Attempt(1, "one", START - 500, 0), Attempt(2, "two", START - 400, 0)
+    again = Attempt(3, "one", START - 300, 502, again=True)
+    assert reconciling.to_redeliver([again, two, one], START, LATE) == ([two, again], START - 500)
+    # Where pages are missing, the attempts that are seen may not be all.
+    assert reconciling.backlog([again, two, one], 9) == [two]
+
+
+@pytest.mark.parametrize(("attempts", "pause"), [(1, 0), (2, 60), (3, 120), (7, 1920), (8, None)])
+def test_pauses_grow_until_a_delivery_is_given_up(attempts: int, pause: float | None) -> None:
+    statuses = [503] * attempts
+    if pause is None:
+        given_up = tries(*statuses, ago=86400.0)
+        assert reconciling.to_redeliver(given_up, START, LATE) == ([], LATE)
+        assert reconciling.to_redeliver(given_up, START, given_up[-1].at) == ([], given_up[0].at)
+        return
+    held = tries(*statuses, ago=pause)
+    assert reconciling.to_redeliver(held, START, LATE) == ([held[-1]], held[0].at)
+    early = tries(*statuses, ago=pause - 1)
+    assert reconciling.to_redeliver(early, START, LATE) == ([early[-1]] if not pause else [], early[0].at)
 
 
 # --- spare machines ---

@@ -26,6 +26,7 @@ from pavedpath_runners.ports import (
     DuplicateDeliveryError,
     Instance,
     Order,
+    Page,
     PoolFullError,
     Registration,
     UnavailableError,
@@ -185,12 +186,15 @@ def stale_forge(world: FakeWorld) -> None:
     """From now on all busy flags are stale: in the list, and when a runner is to be removed."""
     forge = world.forge
     real = forge.registrations
-    forge.registrations = lambda: [replace(each, busy=False) for each in real()]
+
+    def registrations(scope: str, page: str = "") -> Page[Registration]:
+        shown = real(scope, page)
+        return replace(shown, found=[replace(each, busy=False) for each in shown.found])
 
     def remove(identity: int, scope: str) -> None:
         forge.runners.pop(identity, None)
 
-    forge.remove = remove
+    forge.registrations, forge.remove = registrations, remove
 
 
 def test_guard_busy_what_github_refuses_to_remove_stays() -> None:

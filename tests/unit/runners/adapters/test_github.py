@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from pavedpath_runners.adapters.github import Answer, AppTransport, GitHubError, GithubForge, app_jwt
 from pavedpath_runners.configuration import Fleet, Level, Pool
-from pavedpath_runners.ports import Failure, RunActiveError, RunnerBusyError, ThrottledError, UnavailableError
+from pavedpath_runners.ports import Attempt, Page, RunActiveError, RunnerBusyError, ThrottledError, UnavailableError
 from urllib3 import PoolManager
 
 
@@ -107,79 +107,92 @@ def test_runners_of_other_fleets_are_none_of_ours(fleet: Fleet, clock: Any) -> N
     others = ["dev-2-7-1", "dev", "dev-x", "prod-7-1", "mydev-7-1", "dev-7"]
     held = [runner(name, number) for number, name in enumerate([*ours, *others])]
     script = Script({"/orgs/acme/actions/runners": ok({"runners": held})})
-    assert [each.name for each in GithubForge(script, fleet, clock).registrations()] == ours
+    assert [each.name for each in GithubForge(script, fleet, clock).registrations("").found] == ours
 
 
-def test_all_pages_are_read(fleet: Fleet, clock: Any) -> None:
-    pages = [[runner(f"dev-{number}-1", number) for number in some] for some in (range(100), range(100, 200), ())]
-    script = Script({"/orgs/acme/actions/runners": [ok({"runners": page}) for page in pages]})
-    assert len(GithubForge(script, fleet, clock).registrations()) == 200
-    assert [path.partition("?")[2] for _, path, _ in script.asked] == [f"per_page=100&page={n}" for n in (1, 2, 3)]
+def test_a_page_of_runners_is_one_request(fleet: Fleet, clock: Any) -> None:
+    held = [[runner(f"dev-{number}-1", number) for number in some] for some in (range(100), range(100, 130))]
+    path = "/repos/acme/orders/actions/runners"
+    script = Script({path: [ok({"runners": page}) for page in held]})
+    forge = GithubForge(script, fleet, clock)
+    first = forge.registrations("acme/orders")
+    assert (len(first.found), first.after) == (100, "2")
+    second = forge.registrations("acme/orders", first.after)
+    assert (len(second.found), second.after) == (30, "")
+    assert {each.scope for each in second.found} == {"acme/orders"}
+    assert [asked for _, asked, _ in script.asked] == [f"{path}?per_page=100&page={n}" for n in (1, 2)]
 
 
 def delivery(identity: int, guid: str, code: int, minute: int, **more: object) -> Mapping[str, Any]:
     held = {"id": identity, "guid": guid, "status_code": code, "status": "OK" if code == 200 else "failed"}
-    return held | {"delivered_at": f"2026-09-21T12:{minute:02}:00Z", "event": "workflow_job"} | more
+    return (
+        held | {"delivered_at": f"2026-09-21T12:{minute:02}:00Z", "event": "workflow_job", "redelivery": False} | more
+    )
 
 
 NOON = 1789992000.0
 
 
-def test_what_failed_and_was_not_sent_again_with_success(fleet: Fleet, clock: Any) -> None:
-    first = [
+DELIVERIES = "/orgs/acme/hooks/3/deliveries"
+
+
+def test_attempts_at_jobs_deliveries_that_are_over(fleet: Fleet, clock: Any) -> None:
+    held = [
         delivery(9, "pending", 0, 59, status="pending"),
-        delivery(8, "again", 200, 50),
-        delivery(7, "twice", 500, 40),
+        delivery(8, "again", 200, 50, redelivery=True),
         delivery(6, "ping", 500, 35, event="ping"),
-    ]
-    second = [
         delivery(5, "again", 502, 30),
-        delivery(4, "twice", 502, 20),
-        delivery(3, "once", 0, 10),
-        delivery(2, "old", 500, 1),
-        delivery(1, "older", 500, 0),
     ]
     link = '<https://api.github.com/x?per_page=100&cursor=v1_5>; rel="next", <https://api.github.com/x>; rel="first"'
-    path = "/orgs/acme/hooks/3/deliveries"
-    script = Script({path: [ok(first, link=link), ok(second)]})
-    found = GithubForge(script, replace(fleet, hook_id=3), clock).failures(NOON + 120)
-    assert [(each.id, each.guid, each.at, each.scope) for each in found] == [
-        (3, "once", NOON + 600, ""),
-        (7, "twice", NOON + 2400, ""),
+    script = Script({DELIVERIES: [ok(held, link=link), ok([])]})
+    forge = GithubForge(script, replace(fleet, hook_id=3), clock)
+    page = forge.attempts("", NOON)
+    assert page.found == [
+        Attempt(8, "again", NOON + 3000, 200, again=True),
+        Attempt(5, "again", NOON + 1800, 502),
     ]
-    assert script.asked[1][1] == f"{path}?per_page=100&cursor=v1_5"
+    assert page.after == "v1_5"
+    assert forge.attempts("", NOON, page.after).after == ""
+    assert [path for _, path, _ in script.asked] == [
+        f"{DELIVERIES}?per_page=100",
+        f"{DELIVERIES}?per_page=100&cursor=v1_5",
+    ]
 
 
 def test_deliveries_are_not_read_further_back_than_asked(fleet: Fleet, clock: Any) -> None:
     link = '<https://api.github.com/x?cursor=older>; rel="next"'
-    script = Script({"/orgs/acme/hooks/3/deliveries": [ok([delivery(1, "old", 500, 0)], link=link)]})
-    assert GithubForge(script, replace(fleet, hook_id=3), clock).failures(NOON + 60) == []
+    held = [delivery(2, "new", 500, 1), delivery(1, "old", 500, 0)]
+    page = GithubForge(Script({DELIVERIES: ok(held, link=link)}), replace(fleet, hook_id=3), clock).attempts(
+        "", NOON + 60
+    )
+    assert ([each.guid for each in page.found], page.after) == (["new"], "")
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_page_that_github_has_forgotten_is_the_end(fleet: Fleet, clock: Any, status: int) -> None:
+    """Whoever was to go on there was away for three days."""
+    forge = GithubForge(Script({DELIVERIES: Answer(status, {}, {})}), replace(fleet, hook_id=3), clock)
+    assert forge.attempts("", NOON, "v1_5") == Page([])
+    with pytest.raises(GitHubError):
+        forge.attempts("", NOON)
 
 
 def test_each_repository_has_its_own_webhook(fleet: Fleet, clock: Any) -> None:
-    fleet = replace(fleet, level=Level.REPOSITORY, repository_hooks={"orders": 3, "storefront": 4})
-    orders, storefront = (
-        f"/repos/acme/{name}/hooks/{hook}/deliveries" for name, hook in fleet.repository_hooks.items()
-    )
-    answers = {orders: ok([delivery(1, "a", 500, 2)]), storefront: ok([delivery(2, "b", 500, 1)])}
-    script = Script(
-        {**answers, f"{storefront}/2/attempts": Answer(202, {}, {}), f"{orders}/1/attempts": Answer(404, {})}
-    )
+    fleet = replace(fleet, level=Level.REPOSITORY, repository_hooks={"orders": 3})
+    path = "/repos/acme/orders/hooks/3/deliveries"
+    script = Script({path: ok([delivery(1, "a", 500, 2)]), f"{path}/1/attempts": Answer(404, {})})
     forge = GithubForge(script, fleet, clock)
-    found = forge.failures(NOON)
-    assert [each.scope for each in found] == ["acme/storefront", "acme/orders"]
-    for each in found:
-        forge.redeliver(each)
-    assert [path for method, path, _ in script.asked if method == "POST"] == [
-        f"{storefront}/2/attempts",
-        f"{orders}/1/attempts",
-    ]
+    (found,) = forge.attempts("acme/orders", NOON).found
+    assert found.scope == "acme/orders"
+    forge.redeliver(found)
+    assert [(method, asked) for method, asked, _ in script.asked][1:] == [("POST", f"{path}/1/attempts")]
 
 
 def test_without_a_webhook_nothing_has_failed(fleet: Fleet, clock: Any) -> None:
     forge = GithubForge(Script({}), fleet, clock)
-    assert forge.failures(0.0) == []
-    forge.redeliver(Failure(1, "guid", 0.0))
+    for scope in ("", "acme/orders"):
+        assert forge.attempts(scope, 0.0) == Page(())
+        forge.redeliver(Attempt(1, "guid", 0.0, 0, scope=scope))
 
 
 def test_a_busy_runner_is_not_removed(fleet: Fleet, clock: Any) -> None:

@@ -3,15 +3,15 @@ allow, asked or answered, is an error."""
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from pavedpath_runners.adapters.github import GithubForge
 from pavedpath_runners.configuration import Fleet, Pool
-from pavedpath_runners.ports import NameTakenError, RunActiveError, RunnerBusyError
+from pavedpath_runners.ports import Attempt, NameTakenError, Page, RunActiveError, RunnerBusyError
 
 from tests.unit.runners.github_server import Sandbox, serve
 
@@ -35,19 +35,22 @@ def test_a_runner_from_its_configuration_to_its_removal(sandbox: Sandbox, fleet:
     found = forge.registration("dev-7-1", scope)
     assert found
     assert (found.id, found.online, found.busy, found.scope) == (identity, False, False, scope)
-    assert forge.registrations() == [found]
+    assert forge.registrations(scope).found == [found]
     assert forge.registration("dev-7-2", scope) is None
     sandbox.post(f"/_sandbox/runners/{identity}/connect")
-    assert [each.online for each in forge.registrations()] == [True]
+    assert [each.online for each in forge.registrations(scope).found] == [True]
     forge.remove(identity, scope)
     forge.remove(identity, scope)
-    assert forge.registrations() == []
+    assert forge.registrations(scope).found == []
 
 
 def test_more_runners_than_a_page_holds(sandbox: Sandbox, fleet: Fleet, pool: Pool) -> None:
     forge = sandbox.forge(fleet)
     ids = [forge.register(f"dev-{number}-9", pool, "")[0] for number in range(101)]
-    assert sorted(each.id for each in forge.registrations()) == sorted(ids)
+    first = forge.registrations("")
+    second = forge.registrations("", first.after)
+    assert second.after == ""
+    assert sorted(each.id for each in (*first.found, *second.found)) == sorted(ids)
     for identity in ids:
         forge.remove(identity, "")
 
@@ -78,7 +81,7 @@ def test_a_job_from_the_queue_to_its_end_and_again(sandbox: Sandbox, fleet: Flee
     running = forge.job("acme/orders", build["id"])
     assert running
     assert (running.status, running.runner) == ("in_progress", "dev-9-1")
-    assert [each.busy for each in forge.registrations()] == [True]
+    assert [each.busy for each in forge.registrations("").found] == [True]
     with pytest.raises(RunnerBusyError):
         forge.remove(identity, "")
     assert {each.status for each in forge.waiting("acme/orders", list)} == {"in_progress", "queued"}
@@ -92,7 +95,7 @@ def test_a_job_from_the_queue_to_its_end_and_again(sandbox: Sandbox, fleet: Flee
     assert ended
     assert (ended.status, ended.conclusion) == ("completed", "failure")
     assert ended.ended_at >= ended.started_at > 0
-    assert forge.registrations() == [], "an ephemeral runner is gone with its job"
+    assert forge.registrations("").found == [], "an ephemeral runner is gone with its job"
     assert forge.waiting("acme/orders", list) == []
 
     forge.rerun("acme/orders", build["id"])
@@ -154,30 +157,31 @@ def test_a_delivery_that_failed_is_sent_again(sandbox: Sandbox, fleet: Fleet, re
     forge, before = sandbox.forge(fleet, scope), time.time() - 60
     _, [job] = sandbox.run("build")
     until(receiver, 2)  # the ping, and `queued`
-    [failure] = settled(forge, before, 1)
-    assert failure.guid == receiver.guids[1]
-    assert failure.scope == scope
-    assert forge.failures(time.time() + 60) == []
+    [first] = settled(forge, scope, before, 503)
+    assert (first.guid, first.again, first.scope) == (receiver.guids[1], False, scope)
+    assert forge.attempts(scope, time.time() + 60) == Page([])
 
-    forge.redeliver(failure)
+    forge.redeliver(first)
     until(receiver, 3)
-    assert receiver.guids[2] == failure.guid
-    [again] = settled(forge, before, 1, but=failure.id)
-    assert again.guid == failure.guid
+    assert receiver.guids[2] == first.guid
+    [again, _] = settled(forge, scope, before, 503, 503)
+    assert (again.guid, again.again) == (first.guid, True)
+    assert again.id > first.id
     receiver.status = 200
     forge.redeliver(again)
     until(receiver, 4)
-    assert settled(forge, before, 0) == []
+    settled(forge, scope, before, 200, 503, 503)
     sandbox.client.delete(f"{owner}/hooks/{hook}")
     sandbox.job(job["id"], hosted=True)
     sandbox.job(job["id"], conclusion="success")
 
 
-def settled(forge: GithubForge, since: float, count: int, but: int = 0) -> Any:
-    """The failures, once the server has written the outcome of the last delivery down."""
+def settled(forge: GithubForge, scope: str, since: float, *statuses: int) -> Sequence[Attempt]:
+    """The attempts, the newest first, once the server has written the outcome of the last one down."""
+    found: Sequence[Attempt] = ()
     for _ in range(500):
-        found = forge.failures(since)
-        if len(found) == count and not any(each.id == but for each in found):
+        found = forge.attempts(scope, since).found
+        if [each.status for each in found] == list(statuses):
             return found
         time.sleep(0.02)
-    raise AssertionError(f"{count} failures are expected: {forge.failures(since)}")
+    raise AssertionError(f"attempts of {statuses} are expected: {found}")
