@@ -12,7 +12,7 @@ from .configuration import Level, Pool
 from .decisions import budgets, launching, matching, reconciling, warm
 from .decisions.model import Decision, Go, Metric, Scene, Sight
 from .execution import Executor
-from .ports import Attempt, ConflictError, Instance, JobFacts, Registration, UnavailableError
+from .ports import Attempt, ConflictError, Instance, JobFacts, Registration, RunnerBusyError, UnavailableError
 from .records import Cursor, Job, JobState, Put, Runner, RunnerState
 
 OVERLAP = 300.0
@@ -267,7 +267,12 @@ class Reconciler:
             return
         runner = self._world.ledger.runner(registration.name)
         if reconciling.is_ghost(registration, runner) and self._executor.afford("github"):
-            self._world.forge.remove(registration.id, registration.scope)
+            try:
+                self._world.forge.remove(registration.id, registration.scope)
+            except RunnerBusyError:
+                # The list was old: a job runs there, and the registration ends with it.
+                self._world.telemetry.say("ghost is busy", runner=registration.name)
+                return
             self._world.telemetry.count(str(Metric.GHOSTS))
             self._world.telemetry.say("ghost removed", runner=registration.name)
 

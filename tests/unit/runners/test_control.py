@@ -865,3 +865,19 @@ def test_slow_machines_leave_time_for_all_else() -> None:
     assert 0 < len(looked) < 10
     assert [each.guid for each in world.forge.redelivered] == ["g"]
     assert world.telemetry.times["OldestWaiting"]
+
+
+def test_a_ghost_that_turns_out_busy_is_left_to_its_job() -> None:
+    """The list that showed it idle and offline was old."""
+    world = FakeWorld()
+    world.push(1)
+    world.advance(900, world.settled)
+    world.push(2, 3600)
+    world.advance(30)
+    world.forge.runners[99] = Registration(99, "dev-1-1", online=False, busy=False)
+    world.forge.jobs[1].facts = replace(world.forge.jobs[1].facts, status="in_progress", runner="dev-1-1")
+    world.forge.remember()
+    world.control.reconcile(world.clock.time + 50)
+    assert 99 in world.forge.runners
+    assert "GhostsRemoved" not in world.telemetry.counts
+    assert ("ghost is busy", {"runner": "dev-1-1"}) in world.telemetry.lines
