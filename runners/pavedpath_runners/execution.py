@@ -345,8 +345,7 @@ class Executor:
                 compute.terminate([each for each in instance_ids if each])
                 return None
             case Find(runner):
-                gone = ("shutting-down", "terminated")
-                shown = (each for each in compute.instances() if each.runner == runner and each.state not in gone)
+                shown = (each for each in compute.instances() if each.runner == runner and not each.ended)
                 return Found(next(shown, None))
 
     def _forge(self, effect: Register | Deregister | Look | AskOwn | Rerun) -> Outcome | None:  # noqa: PLR0911 - a table

@@ -127,6 +127,10 @@ class Order:
     """(instance type, zone) that were interrupted of late; not asked for if others are left."""
 
 
+ENDED = frozenset({"shutting-down", "terminated"})
+"""EC2's states of a machine of which no more comes."""
+
+
 @dataclass(frozen=True)
 class Instance:
     """A machine as EC2 shows it."""
@@ -142,6 +146,11 @@ class Instance:
     market: Market
     reclaimed: bool = False
     """Whether EC2 has taken it away, as spot machines must expect."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone, or on its way there: no more comes of it."""
+        return self.state in ENDED
 
 
 class Compute(Protocol):

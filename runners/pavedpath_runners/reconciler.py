@@ -177,9 +177,8 @@ class Reconciler:
 
     @cached_property
     def _sights(self) -> Callable[[Runner], Sight]:
-        ended = ("shutting-down", "terminated")
         by_id = {each.id: each for each in self._instances or ()}
-        by_name = {each.runner: each for each in self._instances or () if each.state not in ended}
+        by_name = {each.runner: each for each in self._instances or () if not each.ended}
         registered = {each.name: each for held in self._registrations.values() for each in held}
         kept = {name for pool in self._fleet.pools for name in warm.kept(self._scene(), pool, self._spares)}
 
@@ -252,7 +251,7 @@ class Reconciler:
         listed = self._runners.get(instance.runner)
         if listed is not None and listed.instance_id in ("", instance.id):
             return
-        if instance.state in ("shutting-down", "terminated"):
+        if instance.ended:
             return
         runner = self._world.ledger.runner(instance.runner) if instance.runner else None
         if not reconciling.is_orphan(self._fleet, instance, runner, self._world.clock.now()):

@@ -13,7 +13,6 @@ from pavedpath_runners.records import Runner, RunnerState
 
 from .model import (
     NOTHING,
-    WAITING,
     Check,
     Decision,
     Deregister,
@@ -26,7 +25,7 @@ from .model import (
     Terminate,
     Withdraw,
 )
-from .moves import Draft, pool_of, release, step
+from .moves import Draft, pool_of, release, step, waiting_job
 
 DRAIN = 600.0
 """Seconds that an instance has to end itself after its registration was removed."""
@@ -133,14 +132,13 @@ def _why(runner: Runner) -> str:
 def _drained(scene: Scene, runner: Runner) -> Decision:
     """A job that waits for it keeps it until GitHub was asked once more: `busy`, by which GitHub let it be removed, may
     have been old, and the job run there."""
-    job = scene.jobs.get(runner.job) if runner.job is not None else None
-    waits = job is not None and job.runner == runner.name and job.state in WAITING
+    job = waiting_job(scene, runner)
     draft = Draft(scene)
     draft.put(step(runner, RunnerState.DRAINING, scene.now, idle_since=0.0))
-    healthy = runner.online_at and (not waits or runner.interrupted_at)
+    healthy = runner.online_at and (job is None or runner.interrupted_at)
     draft.measure(Metric.IDLE_REMOVED if healthy else Metric.RETIRED, pool=runner.pool)
     draft.tell("machine drains", runner=runner.name, instance=runner.instance_id, why=_why(runner))
     draft.effects.append(Withdraw(runner.instance_id))
-    if job is not None and waits:
+    if job is not None:
         draft.effects.append(Check(job.id))
     return Decision(draft.changes(), draft.effects)

@@ -45,7 +45,7 @@ from .model import (
     Terminate,
     Waiting,
 )
-from .moves import Draft, drop, fail, follow, give, pool_of, serves, step
+from .moves import Draft, backoff, drop, fail, follow, give, pool_of, serves, step
 
 TOKEN = 3600.0
 """Seconds for which EC2 is trusted to know a client token; it promises about a day."""
@@ -320,7 +320,7 @@ def _no_capacity(scene: Scene, runner: Runner) -> Decision:
         return _decided(draft)
     job = draft.job(runner.job)
     tried = job.attempt if job else 1
-    delay = min(300.0, CAPACITY_BACKOFF * 2 ** min(max(0, tried - 1), 10))
+    delay = backoff(CAPACITY_BACKOFF, max(0, tried - 1))
     drop(draft, runner, lost=False, why="no capacity", delay=delay)
     return _decided(draft)
 

@@ -149,6 +149,17 @@ def follow(draft: Draft, runner: Runner) -> None:
         draft.put(move(job, _MIRROR[runner.state], draft.now))
 
 
+def waiting_job(scene: Scene, runner: Runner) -> Job | None:
+    """The job that has not run yet and waits for a machine, if there is one."""
+    job = scene.jobs.get(runner.job) if runner.job is not None else None
+    return job if job is not None and job.runner == runner.name and job.state in WAITING else None
+
+
+def backoff(first: float, times: int) -> float:
+    """Seconds to wait: `first`, doubled so many times, and at most `MOST_BACKOFF`."""
+    return min(MOST_BACKOFF, first * 2 ** min(times, 10))
+
+
 def serves(runner: Runner, job: Job) -> bool:
     """Whether a machine that is not used yet can serve a job."""
     fits = runner.pool == job.pool and runner.scope in ("", job.repository)
@@ -172,7 +183,7 @@ def requeue(draft: Draft, job: Job, lost: bool, why: str, delay: float = 0.0) ->
         fail(draft, replace(job, losses=losses), reason, lost=True)
         return
     if lost and losses > 1:
-        delay = max(delay, min(MOST_BACKOFF, LOSS_BACKOFF * 2 ** min(losses - 2, 10)))
+        delay = max(delay, backoff(LOSS_BACKOFF, losses - 2))
     waiting = move(job, JobState.QUEUED, draft.now, runner="", losses=losses, not_before=draft.now + delay)
     draft.measure(Metric.REQUEUED, pool=job.pool)
     draft.tell("job requeued", job=job.id, runner=job.runner, why=why, losses=losses)

@@ -37,7 +37,7 @@ from .model import (
     Terminate,
     Withdraw,
 )
-from .moves import LOSS_BACKOFF, MOST_BACKOFF, Draft, drop, fail, follow, pool_of, requeue, step
+from .moves import LOSS_BACKOFF, Draft, backoff, drop, fail, follow, pool_of, requeue, step, waiting_job
 
 MISSING = 180.0
 """Seconds after which an instance that EC2 does not show is none: its lists lag, and ours is read before the record."""
@@ -63,7 +63,6 @@ KEPT = 3
 """Of those, the ones that new runs do not take from known ones, nor these from new ones."""
 ATTEMPTS = 8
 """Attempts at a delivery after which it is sent no more."""
-_ENDED = ("shutting-down", "terminated")
 
 
 # --- one machine -----------------------------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ def look(scene: Scene, name: str, sight: Sight, outcome: Outcome | None = None) 
         draft.put(replace(runner, missing_since=scene.now if missing else 0.0))
         return Decision(draft.changes())
     match runner.state:
-        case RunnerState.DRAINING if (job := _waiting_job(scene, runner)) is not None:
+        case RunnerState.DRAINING if (job := waiting_job(scene, runner)) is not None:
             # Only now that no job can reach it is GitHub's word on its own final.
             return idling.let_go(scene, runner) if checked else Decision(effects=(Check(job.id),))
         case RunnerState.DONE | RunnerState.DRAINING:
@@ -110,7 +109,7 @@ def is_dead(scene: Scene, runner: Runner, sight: Sight) -> bool:
     if not runner.instance_id or not sight.instances_known:
         return False
     if sight.instance is not None:
-        return sight.instance.state in _ENDED
+        return sight.instance.ended
     return bool(runner.missing_since) and scene.now - runner.missing_since > MISSING
 
 
@@ -129,21 +128,16 @@ def discard(scene: Scene, name: str, why: str) -> Decision:
     if runner is None or runner.state not in (RunnerState.LAUNCHING, RunnerState.STOPPED) or runner.registration:
         return NOTHING
     draft = Draft(scene)
-    job = _waiting_job(scene, runner)
+    job = waiting_job(scene, runner)
     # What kept it from being registered is no fault of the machine, and its job is not given up for it.
-    delay = min(MOST_BACKOFF, LOSS_BACKOFF * 2 ** min(job.attempt, 10)) if job is not None else 0.0
+    delay = backoff(LOSS_BACKOFF, job.attempt) if job is not None else 0.0
     drop(draft, runner, lost=False, why=why, delay=delay)
     draft.effects.append(Terminate((runner.instance_id,)))
     return Decision(draft.changes(), draft.effects)
 
 
-def _waiting_job(scene: Scene, runner: Runner) -> Job | None:
-    job = scene.jobs.get(runner.job) if runner.job is not None else None
-    return job if job is not None and job.runner == runner.name and job.state in WAITING else None
-
-
 def _fails_its_job(scene: Scene, runner: Runner) -> bool:
-    return _waiting_job(scene, runner) is not None and not runner.interrupted_at
+    return waiting_job(scene, runner) is not None and not runner.interrupted_at
 
 
 def _is_old(scene: Scene, runner: Runner) -> bool:
@@ -154,7 +148,7 @@ def _is_old(scene: Scene, runner: Runner) -> bool:
 
 def _ended(scene: Scene, runner: Runner, checked: bool) -> Decision:
     """Its instance is gone. A job that waits for it may have run on it, and its news be late or lost."""
-    job = _waiting_job(scene, runner)
+    job = waiting_job(scene, runner)
     if job is not None and not checked:
         return Decision(effects=(Check(job.id),))
     draft = Draft(scene)
@@ -178,7 +172,7 @@ def _registered(scene: Scene, runner: Runner, sight: Sight, checked: bool) -> De
     if runner.interrupted_at or launching.is_past_service(scene, runner):
         # GitHub refuses if a job runs there.
         return Decision(effects=(Deregister(runner.registration, runner.scope),))
-    job = _waiting_job(scene, runner)
+    job = waiting_job(scene, runner)
     seen = sight.registration
     if idling.is_late(runner, pool, scene.now) and (seen is None or not seen.online):
         return _doubt(runner, job, checked)
@@ -205,7 +199,7 @@ def _doubt(runner: Runner, job: Job | None, checked: bool) -> Decision:
 def _half_way(scene: Scene, runner: Runner, checked: bool) -> Decision:
     if not is_half_way(runner) or not lease_is_over(runner, scene.now):
         return NOTHING
-    job = _waiting_job(scene, runner)
+    job = waiting_job(scene, runner)
     if runner.state is RunnerState.LAUNCHING and _given_up(scene, runner):
         return _doubt(runner, job, checked)
     late = idling.is_late(runner, pool_of(scene.fleet, runner.pool), scene.now)
@@ -462,7 +456,7 @@ def _is_unsettled(held: Sequence[Attempt]) -> bool:
 
 def is_orphan(fleet: Fleet, instance: Instance, runner: Runner | None, now: float) -> bool:
     """Whether a machine with the fleet's tag is nobody's. Its record is read after the list that shows it."""
-    if instance.state in _ENDED:
+    if instance.ended:
         return False
     if runner is not None and not runner.live:
         return True

@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from pavedpath_runners.functions import wiring
-from pavedpath_runners.ports import Instance
+from pavedpath_runners.ports import ENDED, Instance
 
 NOTICE = "EC2 Spot Instance Interruption Warning"
 CHANGE = "EC2 Instance State-change Notification"
-_ENDS = frozenset({"shutting-down", "terminated"})
 
 
 def handler(event: Mapping[str, Any], context: wiring.Context) -> None:  # noqa: ARG001 - Lambda's signature
@@ -45,7 +44,7 @@ def handle(
     identity = str(detail["instance-id"])
     if kind == NOTICE:
         interrupted(identity)
-    elif kind == CHANGE and detail["state"] in _ENDS:
+    elif kind == CHANGE and detail["state"] in ENDED:
         for each in instances(identity):
             # The answer may be older than the event.
             ended(replace(each, state=detail["state"]))

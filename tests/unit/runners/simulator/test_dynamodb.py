@@ -17,6 +17,13 @@ from pavedpath_runners.simulator.expressions import ExpressionError, Scope, cond
 from tests.unit.runners.adapters.test_dynamodb import table
 from tests.unit.runners.ledger_model import Step, agree, steps
 
+OPEN_JOBS: Mapping[str, Any] = {
+    "IndexName": "open",
+    "KeyConditionExpression": "#o = :k",
+    "ExpressionAttributeNames": {"#o": "open"},
+    "ExpressionAttributeValues": {":k": {"S": "JOB"}},
+}
+
 
 class Twins:
     """Sends every request to both, and holds their answers against each other."""
@@ -104,15 +111,9 @@ def test_the_index_lags() -> None:
     client = DynamoDB(engine, lag=10.0)
     item = {"pk": {"S": "JOB#1"}, "open": {"S": "JOB"}, "at": {"N": "1"}}
     client.transact_write_items(TransactItems=[{"Put": {"Item": item}}])
-    query = {
-        "IndexName": "open",
-        "KeyConditionExpression": "#o = :k",
-        "ExpressionAttributeNames": {"#o": "open"},
-        "ExpressionAttributeValues": {":k": {"S": "JOB"}},
-    }
-    assert client.query(**query)["Items"] == []
+    assert client.query(**OPEN_JOBS)["Items"] == []
     engine.time += 20
-    assert client.query(**query)["Items"] == [item]
+    assert client.query(**OPEN_JOBS)["Items"] == [item]
 
 
 def test_what_has_expired_is_deleted_and_the_index_with_it() -> None:
@@ -135,13 +136,7 @@ def test_what_has_expired_is_deleted_and_the_index_with_it() -> None:
     assert client.item("JOB#1") is None
     assert client.item("JOB#2")
     assert client.item("DELIVERY#mistaken"), "it would be older than five years"
-    query = {
-        "IndexName": "open",
-        "KeyConditionExpression": "#o = :k",
-        "ExpressionAttributeNames": {"#o": "open"},
-        "ExpressionAttributeValues": {":k": {"S": "JOB"}},
-    }
-    assert client.query(**query)["Items"] == []
+    assert client.query(**OPEN_JOBS)["Items"] == []
     assert not client.open
 
 
