@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,6 @@ class TestSchema:
         check_values_directory(directory, ["dev", "prod"])
 
     def test_secrets_and_outputs_are_neither_judged_nor_shown(self) -> None:
-        asyncio.set_event_loop(asyncio.new_event_loop())  # outputs want one
         values = {"image": {"repository": pulumi.Output.from_input("a")}, "env": pulumi.Output.from_input({})}
         assert list(image_problems({"image": {"name": "a", "digest": pulumi.Output.from_input(DIGEST)}})) == []
         assert self.problems(values, {"port": "hunter2", "secrets": {"A": 1}}) == {}
