@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from pavedpath_runners.adapters.sqs import job_of
+from pavedpath_runners.decisions.model import LEASE
 from pavedpath_runners.functions import wiring
 from pavedpath_runners.ports import ConflictError, Telemetry, UnavailableError
 
@@ -14,6 +15,9 @@ RESERVE_SECONDS = 25.0
 AGAIN_SECONDS = 5.0
 """Seconds after which a message comes again that a service's failure kept from its work; twice as long each time."""
 MOST_SECONDS = 120.0
+KILLED_SECONDS = LEASE + 1.0
+"""Seconds after which a message comes again whose function was killed: by then nobody holds the lease that it had. The
+queue's own visibility time-out is made for messages that Lambda holds and has not handed over yet."""
 PATIENCE = 4
 """Receives after which such a message is left to the reconciler; the queue's dead letters begin after one more."""
 
@@ -67,6 +71,9 @@ def _launched(
     telemetry: Telemetry,
 ) -> bool:
     """Whether a message has done its duty."""
+    # Where this fails, the reconciler goes on with the job a little later.
+    with suppress(UnavailableError):
+        postpone(message["receiptHandle"], KILLED_SECONDS)
     try:
         launch(job_of(message["body"]))
     except (UnavailableError, ConflictError) as error:

@@ -81,13 +81,23 @@ class Deployed:
     def poll(self) -> list[Mapping[str, Any]]:
         """Hand the queue's messages to the function, as Lambda does; its failures."""
         received = self.sqs.receive_message(QueueUrl=self.url, AttributeNames=["All"], MaxNumberOfMessages=10)
+        messages = received.get("Messages", [])
         records = [
-            {"messageId": each["MessageId"], "body": each["Body"], "attributes": each["Attributes"]}
-            for each in received.get("Messages", [])
+            {
+                "messageId": each["MessageId"],
+                "receiptHandle": each["ReceiptHandle"],
+                "body": each["Body"],
+                "attributes": each["Attributes"],
+            }
+            for each in messages
         ]
-        for each in received.get("Messages", []):
-            self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=each["ReceiptHandle"])
-        return launch.handler({"Records": records}, Context())["batchItemFailures"] if records else []
+        failed: list[Mapping[str, Any]] = []
+        if records:
+            failed = launch.handler({"Records": records}, Context())["batchItemFailures"]
+        for each in messages:
+            if {"itemIdentifier": each["MessageId"]} not in failed:
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=each["ReceiptHandle"])
+        return failed
 
     def machines(self) -> list[Mapping[str, Any]]:
         found = self.ec2.describe_instances()["Reservations"]

@@ -2,7 +2,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from pavedpath_runners.functions.launch import RESERVE_SECONDS, handle
+from pavedpath_runners.decisions.model import LEASE
+from pavedpath_runners.functions.launch import KILLED_SECONDS, RESERVE_SECONDS, handle
 from pavedpath_runners.ports import ConflictError, NoCapacityError, UnavailableError
 
 from tests.unit.runners.functions.lines import Lines
@@ -12,10 +13,6 @@ def message(identity: str, job: int, body: str | None = None, receives: int = 1)
     held = body if body is not None else f'{{"job": {job}}}'
     attributes = {"MessageGroupId": identity, "ApproximateReceiveCount": str(receives)}
     return {"messageId": identity, "receiptHandle": f"receipt {identity}", "body": held, "attributes": attributes}
-
-
-def never(receipt: str, seconds: float) -> None:
-    raise AssertionError(f"{receipt} is put off by {seconds} s")
 
 
 def freely(receipt: str, seconds: float) -> None:
@@ -82,14 +79,28 @@ def test_what_a_service_prevented_comes_again_soon_or_when_that_says(
         Lines(),
         lambda: 60.0,
     )
-    assert (failed(answer), put_off) == (["a"], [("receipt a", seconds)])
+    assert (failed(answer), put_off) == (["a"], [("receipt a", KILLED_SECONDS), ("receipt a", seconds)])
+
+
+def test_the_message_of_a_function_that_is_killed_comes_again_when_its_lease_is_over() -> None:
+    class KilledError(BaseException):
+        """As the time-out, which no code sees."""
+
+    def killed(job: int) -> None:
+        raise KilledError
+
+    put_off: list[float] = []
+    with pytest.raises(KilledError):
+        handle([message("a", 7)], killed, lambda _, after: put_off.append(after), Lines(), lambda: 60.0)
+    assert len(put_off) == 1
+    assert LEASE < put_off[0] < LEASE + 5
 
 
 def test_an_outage_leaves_no_dead_letters() -> None:
     """The ledger has the job, and the reconciler looks at it each minute."""
     lines = Lines()
     answer = handle(
-        [message("a", 7, receives=4)], failing({7: UnavailableError("EC2")}, []), never, lines, lambda: 60.0
+        [message("a", 7, receives=4)], failing({7: UnavailableError("EC2")}, []), freely, lines, lambda: 60.0
     )
     assert failed(answer) == []
     assert [event for event, _ in lines.said] == ["launch_postponed"]
@@ -113,5 +124,5 @@ def test_no_launch_begins_that_could_not_end() -> None:
     launched: list[int] = []
     times = iter([60.0, RESERVE_SECONDS, RESERVE_SECONDS - 0.1, 1.0])
     messages = [message(name, job) for name, job in (("a", 7), ("b", 8), ("c", 9), ("d", 10))]
-    assert failed(handle(messages, failing({}, launched), never, Lines(), lambda: next(times))) == ["c", "d"]
+    assert failed(handle(messages, failing({}, launched), freely, Lines(), lambda: next(times))) == ["c", "d"]
     assert launched == [7, 8]
