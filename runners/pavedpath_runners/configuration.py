@@ -9,8 +9,6 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, Self, cast, get_args, get_origin, get_type_hints
 
-from .labels import Architecture
-
 
 class Level(StrEnum):
     """Where a fleet's runners are registered."""
@@ -67,7 +65,6 @@ class Pool:
     launch_template_id: str
     maximum: int
     """Most machines at once; jobs beyond it wait."""
-    architecture: Architecture = Architecture.ARM64
     match: LabelMatch = LabelMatch.SUBSET
     spot: bool = True
     """Whether spot is tried before on-demand."""
@@ -130,8 +127,6 @@ class Fleet:
     """Availability zone by subnet id; without it no zone is avoided after interruptions."""
     allow_forks: bool = False
     """Whether a pull request from a fork may run here."""
-    allow_public: bool = False
-    """Whether jobs of public repositories may run here."""
     attempts: int = 10
     """Machines that are launched for one job, one after another, before it has failed."""
     rerun_interrupted: bool = True

@@ -356,7 +356,7 @@ class Executor:
                     registration, configuration = forge.register(runner, pool_of(self.fleet, pool), scope)
                 except NameTakenError:
                     return NameTaken()
-                return Registered(registration, configuration)
+                return Registered(registration, configuration, scope)
             case Deregister(registration, scope):
                 try:
                     forge.remove(registration, scope)

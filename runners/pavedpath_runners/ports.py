@@ -1,6 +1,6 @@
 """What the control plane needs of the world, as small interfaces. Adapters for AWS and GitHub are in `adapters`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -94,8 +94,8 @@ class Ledger(Protocol):
         ...
 
     def queued_jobs(self) -> Iterator[Job]:
-        """Those of `open_jobs` that are QUEUED, the oldest (`queued_at`) first. They are read as far as they are taken:
-        whose turn it is, the oldest few tell, and thousands may wait."""
+        """Those of `open_jobs` that want a machine (`Job.queues`), the oldest (`queued_at`) first. They are read as far
+        as they are taken: whose turn it is, the oldest few tell, and thousands may wait."""
         ...
 
     def live_runners(self) -> Sequence[Runner]:
@@ -335,6 +335,3 @@ class World:
     forge: Forge
     queue: Queue
     telemetry: Telemetry
-
-
-Prices = Mapping[str, float]

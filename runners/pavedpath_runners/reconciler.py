@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .configuration import Level, Pool
 from .decisions import budgets, launching, matching, reconciling, warm
-from .decisions.model import Decision, Go, Metric, Scene, Sight
+from .decisions.model import WAITING, Decision, Go, Metric, Scene, Sight
 from .execution import Executor
 from .ports import Attempt, ConflictError, Instance, JobFacts, Registration, RunnerBusyError, UnavailableError
 from .records import Cursor, Job, JobState, Put, Runner, RunnerState
@@ -95,11 +95,10 @@ class Reconciler:
     # --- the lists ---
 
     def _list(self, what: str, read: Callable[[], Sequence[T]]) -> Sequence[T] | None:
-        try:
-            return read()
-        except UnavailableError as error:
-            self._world.telemetry.say("list unavailable", list=what, why=str(error))
-            return None
+        """A list, or None if it could not be read: that is told, and the rest of the pass does without it."""
+        found: list[Sequence[T]] = []
+        self._once(f"list of {what}", lambda: found.append(read()))
+        return found[0] if found else None
 
     @cached_property
     def _open(self) -> Sequence[Job] | None:
@@ -124,7 +123,8 @@ class Reconciler:
     @cached_property
     def _registrations(self) -> Mapping[str, Sequence[Registration]]:
         """Lists of registrations by the scope that they are of. Scopes of machines have their turn, and of the others
-        one has, for ghosts; a list that could not be read, or paid, is not there."""
+        one has, for ghosts; a list that could not be read, or paid, is not there. One repository that GitHub refuses,
+        as it does where the App is not installed, keeps none of the others from being listed."""
         if not self._runners and not self._instances:
             return {}
         scopes = [""]
@@ -132,22 +132,20 @@ class Reconciler:
             scopes = [f"{self._fleet.organization}/{each}" for each in self._fleet.repositories]
         used = {each.scope for each in self._runners.values() if each.registration}
         found: dict[str, Sequence[Registration]] = {}
-        for scope in (*self._turn(used, SCOPES), *self._turn(set(scopes) - used, 1)):
-            listed = self._list("registrations", partial(self._registered, scope))
-            if listed is None or self._world.clock.now() >= self._deadline:
-                break
-            found[scope] = listed
+        chosen = (*self._turn(used, SCOPES), *self._turn(set(scopes) - used, 1))
+        self._each("list of registrations", chosen, partial(self._add_registrations, found))
         return found
 
-    def _registered(self, scope: str) -> Sequence[Registration]:
-        found: list[Registration] = []
+    def _add_registrations(self, found: dict[str, Sequence[Registration]], scope: str) -> None:
+        listed: list[Registration] = []
         page = ""
         while self._executor.afford("github"):
             held = self._world.forge.registrations(scope, page)
-            found += held.found
+            listed += held.found
             page = held.after
             if not page:
-                return found
+                found[scope] = listed
+                return
         raise UnavailableError("the budget has no request left")
 
     def _turn(self, scopes: Iterable[str], places: int) -> Sequence[str]:
@@ -284,7 +282,7 @@ class Reconciler:
             return
         ledger = self._world.ledger
         cursor = ledger.cursor(warm.cursor_name(pool))
-        queued = sum(1 for each in self._jobs if each.pool == pool.name and each.state is JobState.QUEUED)
+        queued = sum(1 for each in self._jobs if each.pool == pool.name and each.queues)
         missing = warm.missing(self._scene(), pool, self._spares, self._room(pool.name) - queued, cursor)
         launched: list[Runner] = []
         for park in missing:
@@ -400,8 +398,18 @@ class Reconciler:
         """Find the jobs of a repository whose webhook never came."""
         if not self._executor.afford("github", 2):
             return
-        for facts in self._world.forge.waiting(repository, self._chosen):
-            self._discover(facts)
+        try:
+            for facts in self._world.forge.waiting(repository, self._chosen):
+                self._discover(facts)
+        except UnavailableError:
+            raise
+        except Exception:
+            # What GitHub refuses now, it refuses again, and must not keep the others from their turn.
+            self._end_turn(repository)
+            raise
+        self._end_turn(repository)
+
+    def _end_turn(self, repository: str) -> None:
         cursor = self._world.ledger.cursor("repositories")
         self._advance(replace(cursor, at=self._world.clock.now(), position=repository))
 
@@ -412,7 +420,7 @@ class Reconciler:
 
     def _discover(self, facts: JobFacts) -> None:
         listed = self._jobs_by_id.get(facts.id)
-        if listed is not None and (facts.status == "queued" or listed.state is JobState.RUNNING):
+        if listed is not None and not _is_news(facts, listed):
             # The list may lag, but not so that it would know a job to which this is news.
             return
         event = reconciling.as_event(facts)
@@ -422,7 +430,7 @@ class Reconciler:
             if young or facts.status not in ("queued", "in_progress") or matching.refusal(self._fleet, event):
                 return
             self._world.telemetry.count(str(Metric.DISCOVERED))
-        elif facts.status != "in_progress" or known.state in (JobState.RUNNING, JobState.COMPLETED):
+        elif not _is_news(facts, known):
             return
         self._executor.apply(event)
 
@@ -435,8 +443,17 @@ class Reconciler:
             # That none is listed is not that none waits. Silence alarms.
             return
         for pool in self._fleet.pools:
-            queued = [each.queued_at for each in self._jobs if each.pool == pool.name and each.state is JobState.QUEUED]
+            # One whose machine is on its way waits all the same, and may do so for ever if none comes up.
+            waiting = [each for each in self._jobs if each.pool == pool.name and each.state in WAITING]
+            oldest = min((each.queued_at for each in waiting if not each.held_at), default=now)
             machines = sum(1 for each in self._runners.values() if each.pool == pool.name)
-            telemetry.count(str(Metric.WAITING), len(queued), pool=pool.name)
+            telemetry.count(str(Metric.WAITING), sum(each.queues for each in waiting), pool=pool.name)
             telemetry.count(str(Metric.MACHINES), machines, pool=pool.name)
-            telemetry.seconds(str(Metric.OLDEST), now - min(queued) if queued else 0.0, pool=pool.name)
+            telemetry.seconds(str(Metric.OLDEST), now - oldest, pool=pool.name)
+
+
+def _is_news(facts: JobFacts, job: Job) -> bool:
+    """Whether a job of the ledger is further on than that knows."""
+    if facts.status == "queued":
+        return bool(job.held_at)
+    return facts.status == "in_progress" and job.state not in (JobState.RUNNING, JobState.COMPLETED)

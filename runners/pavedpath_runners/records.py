@@ -82,7 +82,7 @@ class Job:
     """Name of the pool that takes it; empty if its first news came when it had ended."""
     state: JobState
     queued_at: float
-    """When GitHub queued it, in seconds since 1970."""
+    """When GitHub queued it, in seconds since 1970; of one that an environment's rules held back, when that ended."""
     changed_at: float
     """When its state last changed."""
     run_attempt: int = 1
@@ -97,6 +97,8 @@ class Job:
     """Whether its code is the repository's own (no fork's pull request); None: not known yet."""
     not_before: float = 0.0
     """Earliest time of the next launch, after one that failed."""
+    held_at: float = 0.0
+    """Since when GitHub holds it back, until somebody approves it, say; 0: it does not."""
     sent_at: float = 0.0
     """When it was last put into the launch queue."""
     checked_at: float = 0.0
@@ -119,6 +121,15 @@ class Job:
     def open(self) -> bool:
         """Whether the fleet still has to do with it: `Ledger.open_jobs` lists it."""
         return self.state not in FINAL or self.rerun_wanted
+
+    @property
+    def queues(self) -> bool:
+        """Whether it wants a machine and has none: `Ledger.queued_jobs` lists it."""
+        return self.state is JobState.QUEUED and not self.held_at
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may be launched for by now."""
+        return not self.held_at and self.not_before <= now
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ class TableLedger:
         }
         match record:
             case Job() if record.open:
-                kind = "QUEUED" if record.state is JobState.QUEUED else "JOB"
+                kind = "QUEUED" if record.queues else "JOB"
                 item |= {"open": {"S": kind}, "at": {"N": repr(float(record.queued_at))}}
             case Runner() if record.live:
                 kind = "SPARE" if record.spare else "RUNNER"

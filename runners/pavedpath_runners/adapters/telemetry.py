@@ -41,7 +41,7 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""
-        for value in self._values:
+        for value in sorted(self._values, key=len, reverse=True):  # what is left of the longer one is a secret, too
             text = text.replace(value, _HIDDEN)
         return _SECRET_SHAPES.sub(_HIDDEN, text)
 

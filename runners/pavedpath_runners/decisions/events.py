@@ -1,7 +1,8 @@
 """What GitHub's news of a job change: the job by rank, and the machines that it touches.
 
 News come late, twice and in any order. A later state is never overwritten by earlier news, so all orders of the same
-news end in the same state.
+news end in the same state. Only between queued and held back a job goes to and fro: there the last news counts, and a
+look at GitHub soon follows.
 """
 
 from dataclasses import replace
@@ -24,8 +25,6 @@ def decide(scene: Scene, event: JobEvent, delivery: Delivery | None = None) -> D
     `delivery` is remembered in the same write, so that it counts once; without one, the event is a look at GitHub's
     facts. An event of no job of this fleet changes nothing.
     """
-    if event.action is Action.WAITING:
-        return NOTHING
     facts = event.facts
     named = scene.runners.get(facts.runner) if facts.runner else None
     known = scene.jobs.get(facts.id)
@@ -45,7 +44,7 @@ def decide(scene: Scene, event: JobEvent, delivery: Delivery | None = None) -> D
         draft.measure(Metric.ACCEPTED, pool=job.pool)
         draft.tell("job accepted", job=job.id, repository=job.repository, pool=job.pool, action=str(event.action))
     current = draft.job(facts.id)
-    if known is None and current is not None and current.state is JobState.QUEUED:
+    if current is not None and current.queues and (known is None or known.held_at):
         draft.send(current)
     return Decision(draft.changes(), draft.effects)
 
@@ -72,31 +71,47 @@ def _new(scene: Scene, event: JobEvent, named: Runner | None) -> Job:
 
 
 def _ranked(draft: Draft, job: Job, event: JobEvent, named: Runner | None) -> Job:
-    """The job after the news, by rank: queued < in progress < completed."""
+    """The job after the news, by rank: queued, held back < in progress < completed."""
     facts = event.facts
     # A foreign runner is none of the ledger's; then the job has none here.
     place = {"runner": named.name if named else ""} if facts.runner else {}
     started = job.started_at or (facts.started_at if facts.runner else 0.0)
+    if event.action is Action.WAITING:
+        return _held(draft, job)
     if event.action is Action.QUEUED:
-        return job
+        return replace(job, held_at=0.0, queued_at=draft.now, not_before=0.0) if job.held_at else job
     if event.action is Action.IN_PROGRESS:
         if job.state is JobState.COMPLETED:
             return replace(job, started_at=started, **place)
         if job.state is not JobState.RUNNING:
             _measure_queue_time(draft, job, started)
-        return move(job, JobState.RUNNING, draft.now, started_at=started, reason="", ended_at=0.0, **place)
+        facts_of_run = {"started_at": started, "held_at": 0.0, "reason": "", "ended_at": 0.0}
+        return move(job, JobState.RUNNING, draft.now, **facts_of_run, **place)
     if job.state is JobState.COMPLETED:
         return job
     if job.state is not JobState.RUNNING and facts.runner:
         _measure_queue_time(draft, job, started)
     draft.measure(Metric.COMPLETED, pool=job.pool, conclusion=facts.conclusion)
     draft.tell("job completed", job=job.id, conclusion=facts.conclusion, runner=facts.runner)
-    ended = {"conclusion": facts.conclusion, "ended_at": facts.ended_at, "reason": ""}
+    ended = {"conclusion": facts.conclusion, "ended_at": facts.ended_at, "held_at": 0.0, "reason": ""}
     return move(job, JobState.COMPLETED, draft.now, started_at=started, **ended, **place)
 
 
+def _held(draft: Draft, job: Job) -> Job:
+    """The job when GitHub holds it back, for an approval or a timer of its environment: it wants no machine. GitHub
+    tells of such a job as queued first, so it may have one by now, which another job may use."""
+    if job.state not in WAITING or job.held_at:
+        return job
+    runner = draft.runner(job.runner)
+    if runner is not None and runner.job == job.id and runner.state in UNUSED:
+        draft.put(replace(runner, job=None, idle_since=0.0))
+    draft.tell("job is held back", job=job.id, runner=job.runner)
+    return move(job, JobState.QUEUED, draft.now, runner="", held_at=draft.now)
+
+
 def _measure_queue_time(draft: Draft, job: Job, started: float) -> None:
-    if started and job.queued_at:
+    # Of one that is held back by all that is known, nobody has said when that ended.
+    if started and job.queued_at and not job.held_at:
         draft.measure(Metric.QUEUE_TIME, max(0.0, started - job.queued_at), seconds=True, pool=job.pool)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pavedpath_runners.configuration import Fleet, Market, Pool
 from pavedpath_runners.ports import Instance, Order, Registration
-from pavedpath_runners.records import Count, Job, JobState, Runner, RunnerState
+from pavedpath_runners.records import Count, Job, Runner, RunnerState
 
 from . import budgets, capacity, naming
 from .matching import pool_for, scope
@@ -68,7 +68,7 @@ def obtain(view: Waiting, outcome: Outcome | None) -> Decision:
     """Return how a queued job gets a machine: a spare one, or the intent to launch one (`Taken` follows)."""
     scene = view.scene
     job = scene.jobs.get(view.job)
-    if job is None or job.state is not JobState.QUEUED or job.not_before > scene.now or isinstance(outcome, Full):
+    if job is None or not job.queues or not job.is_due(scene.now) or isinstance(outcome, Full):
         return NOTHING
     draft = Draft(scene)
     pool = scene.fleet.pool(job.pool) or pool_for(scene.fleet, job.labels)
@@ -192,8 +192,8 @@ def bring_up(  # noqa: C901, PLR0911, PLR0912 - a table
             return _no_capacity(scene, runner)
         case Started():
             return _moved(scene, step(runner, RunnerState.LAUNCHING, scene.now))
-        case Registered(registration, configuration):
-            return _registered(scene, runner, registration, configuration)
+        case Registered():
+            return _registered(scene, runner, outcome)
         case NameTaken():
             return Decision(effects=(Look(runner.name, _scope(scene, runner)),))
         case Seen(registration):
@@ -325,13 +325,14 @@ def _no_capacity(scene: Scene, runner: Runner) -> Decision:
     return _decided(draft)
 
 
-def _registered(scene: Scene, runner: Runner, registration: int, configuration: str) -> Decision:
+def _registered(scene: Scene, runner: Runner, made: Registered) -> Decision:
     if runner.state is not RunnerState.LAUNCHING:
         return NOTHING
     draft = Draft(scene)
-    where = _scope(scene, runner)
-    follow(draft, step(runner, RunnerState.REGISTERED, scene.now, registration=registration, scope=where, stored=False))
-    draft.effects.append(Store(runner.instance_id, runner.name, configuration))
+    # Where it was registered, it stays, though its job may have gone meanwhile.
+    facts = {"registration": made.registration, "scope": made.scope, "stored": False}
+    follow(draft, step(runner, RunnerState.REGISTERED, scene.now, **facts))
+    draft.effects.append(Store(runner.instance_id, runner.name, made.configuration))
     return _decided(draft)
 
 

@@ -34,7 +34,7 @@ def refusal(fleet: Fleet, event: JobEvent) -> str:
         return "organization"
     if fleet.repositories and repository.lower() not in {each.lower() for each in fleet.repositories}:
         return "repository"
-    if event.public and not fleet.allow_public:
+    if event.public:
         return "public"
     if pool_for(fleet, event.facts.labels) is None:
         return "labels"

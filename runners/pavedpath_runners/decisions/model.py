@@ -262,6 +262,8 @@ class Registered:
 
     registration: int
     configuration: str = field(repr=False)
+    scope: str = ""
+    """Repository (OWNER/NAME) with which it is registered; empty: the organisation."""
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,13 @@ def release(draft: Draft, runner: Runner, lost: bool, why: str, delay: float = 0
     return replace(runner, job=runner.running)
 
 
+def _worked(runner: Runner, now: float) -> float:
+    """Seconds that EC2 bills a machine for: none while it sleeps. The few minutes before its sleep are left out."""
+    if runner.state is RunnerState.STOPPED:
+        return 0.0
+    return max(0.0, now - (runner.asked_at if runner.park else runner.created_at))
+
+
 def drop(draft: Draft, runner: Runner, lost: bool, why: str, delay: float = 0.0) -> None:
     """A machine has come to its end: its record says so, its pool has one less, its waiting job waits on."""
     served = runner.running
@@ -225,6 +232,6 @@ def drop(draft: Draft, runner: Runner, lost: bool, why: str, delay: float = 0.0)
         draft.measure(Metric.RETIRED, pool=runner.pool)
     price = pool_of(draft.fleet, runner.pool).hourly_usd.get(runner.instance_type)
     if price is not None and runner.instance_id:
-        hours = max(0.0, draft.now - runner.created_at) / 3600
+        hours = _worked(runner, draft.now) / 3600
         draft.measure(Metric.COST, price * hours, pool=runner.pool, use="idle" if served is None else "job")
     draft.tell("machine gone", runner=runner.name, instance=runner.instance_id, why=why, job=served)

@@ -54,7 +54,7 @@ SILENCE = 300.0
 LONG_SILENCE = 900.0
 """The same for a job that waits for one, or runs."""
 SHORT_SILENCE = 60.0
-"""The same for a job that runs though its machine is gone."""
+"""The same for a job that runs though its machine is gone, and once for one that has just been held back."""
 RERUN_PATIENCE = 60.0
 """Seconds between asking for a re-run and asking again, since the workflow run still goes on."""
 ASKED = 10
@@ -98,7 +98,8 @@ def look(scene: Scene, name: str, sight: Sight, outcome: Outcome | None = None) 
         case RunnerState.LAUNCHING if runner.park and runner.job is None:
             return _parking(scene, runner, sight)
         case RunnerState.STOPPED if runner.job is None:
-            return discard(scene, name, "its lifetime is over") if _is_old(scene, runner) else NOTHING
+            why = _over(scene, runner)
+            return discard(scene, name, why) if why else NOTHING
         case _:
             return _half_way(scene, runner, checked)
 
@@ -144,6 +145,13 @@ def _is_old(scene: Scene, runner: Runner) -> bool:
     """Whether its lifetime is over: a sleeper's since it was made, any other's since it was launched or woken."""
     since = runner.created_at if runner.state is RunnerState.STOPPED else runner.asked_at
     return scene.now - since > pool_of(scene.fleet, runner.pool).lifetime_minutes * 60
+
+
+def _over(scene: Scene, runner: Runner) -> str:
+    """Why a sleeper is to sleep no more; empty: it is."""
+    if scene.fleet.pool(runner.pool) is None:
+        return "its pool is configured no more"
+    return "its lifetime is over" if _is_old(scene, runner) else ""
 
 
 def _ended(scene: Scene, runner: Runner, checked: bool) -> Decision:
@@ -203,7 +211,7 @@ def _half_way(scene: Scene, runner: Runner, checked: bool) -> Decision:
     if runner.state is RunnerState.LAUNCHING and _given_up(scene, runner):
         return _doubt(runner, job, checked)
     late = idling.is_late(runner, pool_of(scene.fleet, runner.pool), scene.now)
-    if runner.state is RunnerState.REGISTERED and late:
+    if runner.state is RunnerState.REGISTERED and (late or runner.interrupted_at):
         return _doubt(runner, job, checked)
     if job is None:
         return Decision(effects=(BringUp(runner.name),))
@@ -261,6 +269,9 @@ def is_suspicious(job: Job, runner: Runner | None, now: float) -> bool:
     if job.rerun_wanted:
         return False
     silence = now - max(job.changed_at, job.checked_at)
+    if job.held_at:
+        # News come in any order: that it is held may be older than that it is not.
+        return silence > (SHORT_SILENCE if job.checked_at < job.held_at else LONG_SILENCE)
     if job.state is JobState.RUNNING:
         works = runner is not None and runner.state is RunnerState.BUSY
         return silence > (LONG_SILENCE if works else SHORT_SILENCE)
@@ -301,14 +312,16 @@ def unknown(scene: Scene, identity: int) -> Decision:
             draft.put(step(runner, RunnerState.DONE, scene.now))
         elif runner.state in UNUSED:
             draft.put(replace(runner, job=None))
-    fail(draft, job, "GitHub knows it no more", lost=False)
+    # A run can be deleted once it has ended. That a job which never ran is not there has another reason, as a rule: the
+    # App may not see its repository any more, and then it may wait there for ever.
+    fail(draft, job, "GitHub knows it no more", lost=job.state in WAITING)
     return Decision(draft.changes(), draft.effects)
 
 
 def resend(scene: Scene, identity: int, patience: float = RESEND) -> Decision:
     """Return a job's message once more, unless one is on its way: it was sent within so many seconds."""
     job = scene.jobs.get(identity)
-    if job is None or job.state not in WAITING or scene.now - job.sent_at < patience or job.not_before > scene.now:
+    if job is None or job.state not in WAITING or scene.now - job.sent_at < patience or not job.is_due(scene.now):
         return NOTHING
     draft = Draft(scene)
     draft.send(job)
@@ -366,7 +379,7 @@ def due(jobs: Sequence[Job], free: Mapping[str, int], launches: int, now: float)
     for job in sorted(jobs, key=lambda each: (each.queued_at, each.id)):
         if len(chosen) >= launches:
             break
-        if job.state is JobState.QUEUED and job.not_before <= now and left.get(job.pool, 0) > 0:
+        if job.queues and job.is_due(now) and left.get(job.pool, 0) > 0:
             left[job.pool] -= 1
             chosen.append(job)
     return chosen
@@ -380,14 +393,14 @@ def has_turn(job: Job, jobs: Iterable[Job], free: int, now: float) -> bool:
         if older >= free or each.queued_at > job.queued_at:
             break
         first = (each.queued_at, each.id) < (job.queued_at, job.id)
-        if first and each.pool == job.pool and each.state is JobState.QUEUED and each.not_before <= now:
+        if first and each.pool == job.pool and each.queues and each.is_due(now):
             older += 1
     return older < free
 
 
 def next_due(pool: str, jobs: Iterable[Job], free: int, now: float) -> Sequence[Job]:
     """Return the queued jobs of a pool that get the room which has just become free. `jobs`: as for `has_turn`."""
-    due = (each for each in jobs if each.pool == pool and each.state is JobState.QUEUED and each.not_before <= now)
+    due = (each for each in jobs if each.pool == pool and each.queues and each.is_due(now))
     return list(islice(due, max(0, min(free, FREED))))
 
 

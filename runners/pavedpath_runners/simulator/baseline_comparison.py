@@ -101,7 +101,7 @@ def table(sums: Sums, kinds: Sequence[str] | None = None) -> Table:
     made = Table(
         title="Simulated, on no real AWS or GitHub: the same seeds under each policy",
         caption=(
-            "Twice: for a job that had a live machine. In vain: for a job that ran or had ended."
+            "Twice: for a job that had a live machine. In vain: for a job that ran, had ended or was held back."
             " p50 and p95 are queue times of the jobs that started: a lost job has none. In 5 min: share of the started"
             " and the lost that started within 5 minutes."
         ),

@@ -63,7 +63,7 @@ class WorkflowJob:
     conclusion: str = ""
     created_at: float = 0.0
     queued_at: float = 0.0
-    """When it was created, or approved."""
+    """When it was created, or let through to its environment."""
     started_at: float = 0.0
     ended_at: float = 0.0
     runner: str = ""
@@ -182,19 +182,31 @@ class GitHub:
 
     # What users do.
 
-    def queue(self, job: WorkflowJob, waiting: float = 0.0) -> None:
-        """Queue a job, after `waiting` seconds for an approval."""
-        now = self._engine.time
-        job.created_at = now
-        job.status = "waiting" if waiting else "queued"
+    def queue(self, job: WorkflowJob, held: float = 0.0, *, queued_first: bool = False) -> None:
+        """Queue a job, after `held` seconds behind the rules of its environment.
+
+        `queued_first`: GitHub says that it is queued before it says that it waits, and then that it is queued again
+        (CloudSnorkel/cdk-github-runners#382, runs-on/runs-on#539). Others saw that it waits first
+        (ubicloud/ubicloud#1005). No runner gets it before it is let through.
+        """
+        job.status, job.created_at = "queued", self._engine.time
         self.jobs[job.id] = job
         self.runs.setdefault(job.run_id, []).append(job)
         self._open.setdefault(job.repository, {})[job.id] = job
-        if waiting:
-            self._changed(job, "waiting")
-            self._engine.after(waiting, self._release, job)
-        else:
+        if not held:
             self._release(job)
+        elif queued_first:
+            job.queued_at = job.created_at
+            self._changed(job, "queued")
+            self._engine.after(self._engine.random.uniform(0.2, 2), self._hold, job, held)
+        else:
+            self._hold(job, held)
+
+    def _hold(self, job: WorkflowJob, seconds: float) -> None:
+        if job.status == "queued":
+            job.status = "waiting"
+            self._changed(job, "waiting")
+            self._engine.after(seconds, self._release, job)
 
     def _release(self, job: WorkflowJob) -> None:
         if job.status not in ("waiting", "queued"):

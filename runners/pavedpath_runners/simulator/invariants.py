@@ -14,7 +14,7 @@ from .dynamodb import Attributes
 from .ec2 import Listeners, Machine
 from .engine import Entry
 from .github import Ears, Registered, WorkflowJob
-from .scenario import SPOT_SHARE, START
+from .scenario import LONGEST_HOLD, SPOT_SHARE, START
 from .world import SimulatedWorld
 
 _HOUR = 3600.0
@@ -55,7 +55,7 @@ class Counters:
     double_launches: int = 0
     """Launches for a job that had a healthy machine of its own already."""
     wasted_launches: int = 0
-    """Launches for a job that ran or had ended by then."""
+    """Launches for a job that ran, had ended or was held back by then."""
     killed: int = 0
     """Machines that the control plane ended while a job ran on them."""
     orphans: int = 0
@@ -82,10 +82,11 @@ class Watch:
     """Hears of everything that happens and holds it against the invariants.
 
     - `written`: no update of the ledger is lost, no job goes where `TRANSITIONS` does not lead, nothing comes back.
-    - `launched`: at most one live launch a job, one instance a client token, no pool over its maximum.
+    - `launched`: at most one live launch a job, one instance a client token, no pool over its maximum, none for a job
+      that GitHub has held back for longer than its news may take.
     - `asked`: no machine is ended by the control plane while a job runs on it, but for its lifetime.
     - `changed`: no fork's job runs unless the fleet allows it.
-    - `look`, twice a minute: no orphan beyond its bound, no starvation, the end.
+    - `look`, twice a minute: no orphan beyond its bound, no starvation, no job given up while it is held back, the end.
     - `finish`: no accepted job lost, spend within its bound.
     """
 
@@ -100,6 +101,8 @@ class Watch:
         self._tokens: dict[str, str] = {}
         self._launches: dict[int, list[Machine]] = {}
         """Live machines by the job for which they were launched."""
+        self._held: dict[int, float] = {}
+        """By job: since when GitHub holds it back."""
         self._ran: dict[str, int] = {}
         """Job that ran on a live instance."""
         self._since: dict[int, float] = {}
@@ -171,7 +174,9 @@ class Watch:
 
         At most one live launch a job: a machine that was launched for the same job must have run another's job, or
         have been given up by the control plane (its record is gone, or stands for another job), or be no good any
-        more. One instance a client token is EC2's promise; it is held here against the model itself.
+        more. One instance a client token is EC2's promise; it is held here against the model itself. A job that GitHub
+        holds back may have been told as queued, and the news of the hold come late, or before that; GitHub is asked by
+        then.
         """
         if machine.token and self._tokens.setdefault(machine.token, machine.id) != machine.id:
             self._fail("two instances of one client token", machine=machine.id)
@@ -184,8 +189,11 @@ class Watch:
         if others:
             self.counters.double_launches += 1
             self._fail(f"job {identity} has {others[0].id} and gets {machine.id} too", identity, machine.id)
-        if job.status in ("in_progress", "completed"):
+        if job.status != "queued":
             self.counters.wasted_launches += 1
+        held = self.world.engine.time - max(self._held.get(identity, 0.0), self.world.calm_at)
+        if job.status == "waiting" and held > SLACK * 2:
+            self._fail(f"job {identity} is held back and gets {machine.id} all the same", identity, machine.id)
         self._launches.setdefault(identity, []).append(machine)
 
     def _launched_for(self, machine: Machine) -> int:
@@ -278,6 +286,8 @@ class Watch:
         now = self.world.engine.time
         pool = self._pool_of(job)
         if job.status in ("queued", "waiting"):
+            if job.status == "waiting":
+                self._held[job.id] = now
             if pool:
                 self.unfinished[job.id] = job
             return
@@ -330,6 +340,12 @@ class Watch:
         bound = SLACK * 2 if now > calm else WILD
         for job in list(self.unfinished.values()):
             self._starvation(job, now, bound)
+            if job.status == "waiting" and self._refused(job) and not self._is_fork(job):
+                self._lose(job, "was given up while GitHub held it back")
+
+    def _is_fork(self, job: WorkflowJob) -> bool:
+        """Whether the fleet may refuse a job, since GitHub says that its run's code is a fork's."""
+        return not self.world.scenario.fleet.allow_forks and not self.world.github.runs[job.run_id][0].own
 
     def _has_owner(self, machine: Machine) -> bool:
         if self.world.deployment.strict:
@@ -391,6 +407,7 @@ class Watch:
             last = max(last, _HOUR)  # the schedule of a drawn scenario ends before
         turns = max(math.ceil(scenario.jobs / each.maximum) for each in scenario.fleet.pools)
         boot = max(each.boot_minutes + each.idle_minutes for each in scenario.fleet.pools) * 60.0
+        last += LONGEST_HOLD if scenario.approvals else 0.0
         return START + last + turns * (scenario.durations[1] + boot + SLACK) + _HOUR + WILD / 2
 
     def finish(self) -> None:

@@ -17,6 +17,10 @@ START = 1767592200.0
 """2026-01-05 05:50:00 UTC, a Monday: schedules of the warm pool that end at six end within the run."""
 _TYPES = ("m7g.large", "m6g.large", "c7g.xlarge")
 _USD: Mapping[str, float] = {"m7g.large": 0.0816, "m6g.large": 0.077, "c7g.xlarge": 0.145}
+LONGEST_HOLD = 3 * 3600.0
+"""Most seconds that a drawn job is held back. GitHub waits for 30 days; a fleet sees no difference by then."""
+_QUEUED_FIRST = 0.5
+"""Share of held jobs of which GitHub first says that they are queued. Which it is of, nobody has told."""
 SPOT_SHARE = 0.35
 """What spot costs of the on-demand price, for the estimate of spend."""
 
@@ -51,7 +55,7 @@ class Scenario:
     cancelled: float = 0.0
     """Share of jobs that their users cancel."""
     approvals: float = 0.0
-    """Share of jobs that wait for an approval first."""
+    """Share of jobs that their environment's rules hold back first."""
     together: int = 1
     """Most jobs of one workflow run."""
     faults_until: float = 1800.0
@@ -87,9 +91,12 @@ class Arrival:
     """Empty: none has its labels."""
     seconds: float
     own: bool
-    approval: float
+    held: float
+    """Behind the rules of its environment; 0: it has none."""
     cancel_after: float
     """0: its user does not cancel it."""
+    queued_first: bool = False
+    """Whether GitHub says that it is queued before it says that it is held back."""
 
 
 def arrivals(scenario: Scenario, seed: int) -> Sequence[Arrival]:
@@ -115,11 +122,18 @@ def arrivals(scenario: Scenario, seed: int) -> Sequence[Arrival]:
                 pool="" if foreign else pool.name,
                 seconds=draw.uniform(*scenario.durations),
                 own=draw.random() >= scenario.forks,
-                approval=draw.uniform(30, 600) if draw.random() < scenario.approvals else 0.0,
+                held=_hold(draw) if draw.random() < scenario.approvals else 0.0,
                 cancel_after=draw.uniform(1, 900) if draw.random() < scenario.cancelled else 0.0,
+                queued_first=scenario.approvals > 0 and draw.random() < _QUEUED_FIRST,
             )
         )
     return found
+
+
+def _hold(draw: random.Random) -> float:
+    """Seconds behind an environment's rules: next to none where they demand nothing of this run, minutes where somebody
+    is there to approve it, hours where nobody is."""
+    return draw.uniform(*draw.choice(((0.2, 5.0), (30.0, 600.0), (30.0, 600.0), (1800.0, LONGEST_HOLD))))
 
 
 def _time(draw: random.Random, scenario: Scenario, number: int) -> float:

@@ -126,7 +126,7 @@ class SimulatedWorld:
         """A job comes."""
         self.arrivals[identity] = arrival
         job = WorkflowJob(identity, arrival.repository, arrival.run, arrival.labels, arrival.seconds, arrival.own)
-        self.github.queue(job, arrival.approval)
+        self.github.queue(job, arrival.held, queued_first=arrival.queued_first)
         if arrival.cancel_after:
             self.engine.after(arrival.cancel_after, self.github.cancel, job)
 

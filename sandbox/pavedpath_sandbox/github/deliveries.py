@@ -183,7 +183,8 @@ class Deliverer:
 
         record = self._store.by_id("hook", hook)
         verify = record is None or str(record["config"].get("insecure_ssl", "0")) != "1"
-        async with httpx.AsyncClient(verify=verify, trust_env=False) as client:
+        # How long a receiver may take is `_limit`, which ends a delivery before the client does: its own are 5 s.
+        async with httpx.AsyncClient(verify=verify, trust_env=False, timeout=2 * self._limit) as client:
             while waiting := [one for one in self._store.everywhere("outbox") if self._hook_of(one) == hook]:
                 due = [one for one in waiting if one.get("not_before", 0.0) <= time.time()]
                 if not due:

@@ -4,7 +4,8 @@ GitHub starts runs from events and its runners take jobs over an interface that 
 through the sandbox's own endpoints, and what is told to hooks is what GitHub tells them.
 
 A job is `pending` until the jobs that it needs have ended, `waiting` while its environment holds it back, then
-`queued`, `in_progress` and `completed`.
+`queued`, `in_progress` and `completed`. Hooks hear of one that is held back as `queued` first, then `waiting`, then
+`queued` again, as GitHub tells it (CloudSnorkel/cdk-github-runners#382, runs-on/runs-on#539).
 """
 
 from collections.abc import Iterable, Sequence
@@ -167,10 +168,11 @@ def _bring_on(call: Call, run: Record, job: Record) -> None:
     wanted: Json = {"ref": run["head_branch"], "sha": run["head_sha"], "environment": record["name"]}
     deployment = deployments.create(call, owner, wanted, creator=run["triggering_actor"], app=ACTIONS_APP)
     waits = gates.open_gate(call, run, record)
-    status = "waiting" if waits else "queued"
-    job = call.store.update(job, {"status": status, "deployment": deployment.id})
+    job = call.store.update(job, {"status": "queued", "deployment": deployment.id})
     _deployment_is(call, owner, job, "pending" if waits else "queued")
-    _tell(call, job, status)
+    _tell(call, job, "queued")
+    if waits:
+        _tell(call, call.store.update(job, {"status": "waiting"}), "waiting")
     if waits and record["reviewers"]:
         _tell_review(call, run, "requested", {"environment": record["name"]})
 

@@ -28,7 +28,7 @@ from pavedpath_runners.ports import (
     UnavailableError,
     World,
 )
-from pavedpath_runners.records import Change, Delivery, Job, JobState, Runner
+from pavedpath_runners.records import Change, Delivery, Job, Runner
 
 from .ledger_model import LedgerModel
 
@@ -108,7 +108,7 @@ class MemoryLedger(LedgerModel):
 
     def queued_jobs(self) -> Iterator[Job]:
         shown = self._faults.call("ledger.queued_jobs", lambda: self._then()[0])
-        return (each for each in shown if each.state is JobState.QUEUED)
+        return (each for each in shown if each.queues)
 
     def live_runners(self) -> Sequence[Runner]:
         return self._faults.call("ledger.live_runners", lambda: self._then()[1])

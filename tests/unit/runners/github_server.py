@@ -65,17 +65,18 @@ def serve(folder: Path) -> Generator[Sandbox]:
     root = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
     headers = {"authorization": "Bearer owner-token"}
     try:
-        with httpx.Client(base_url=root, headers=headers, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=root, headers=headers, trust_env=False, timeout=120) as client:
             ready(client)
             yield made(client)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
         process.stdout.close()
 
 
 def ready(client: httpx.Client) -> None:
-    for _ in range(500):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         try:
             client.get("/_sandbox/health")
         except httpx.TransportError:

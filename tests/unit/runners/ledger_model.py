@@ -62,7 +62,7 @@ class LedgerModel:
         return sorted(found, key=lambda job: (job.queued_at, job.id))
 
     def queued_jobs(self) -> Iterator[Job]:
-        return (each for each in self.open_jobs() if each.state is JobState.QUEUED)
+        return (each for each in self.open_jobs() if each.queues)
 
     def live_runners(self) -> Sequence[Runner]:
         found = [each for each in self.records.values() if isinstance(each, Runner) and each.live]

@@ -103,9 +103,16 @@ MUTATIONS = (
     Mutation(
         "launched once",
         "decisions/launching.py",
-        " or job.state is not JobState.QUEUED",
+        " or not job.queues",
         "",
         _GUARDS + "conditional_write_of_two_who_intend_one_launches",
+    ),
+    Mutation(
+        "held back",
+        "decisions/events.py",
+        "return _held(draft, job)",
+        "return job",
+        _GUARDS + "held_back_nobody_launches_for_what_may_not_run",
     ),
     Mutation(
         "lease",

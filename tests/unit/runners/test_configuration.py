@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pavedpath_runners.configuration import Budget, Fleet, LabelMatch, Level, Pool, WarmPool
-from pavedpath_runners.labels import Architecture
 
 NAMES = st.text("abcdefgh-", min_size=1, max_size=8)
 POOLS = st.builds(
@@ -18,7 +17,6 @@ POOLS = st.builds(
     subnet_ids=st.lists(NAMES, max_size=3).map(tuple),
     launch_template_id=NAMES,
     maximum=st.integers(1, 100),
-    architecture=st.sampled_from(Architecture),
     match=st.sampled_from(LabelMatch),
     spot=st.booleans(),
     warm=st.builds(WarmPool, hot=st.integers(0, 5), days=st.lists(st.integers(0, 6)).map(tuple)),

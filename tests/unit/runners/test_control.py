@@ -881,3 +881,151 @@ def test_a_ghost_that_turns_out_busy_is_left_to_its_job() -> None:
     assert 99 in world.forge.runners
     assert "GhostsRemoved" not in world.telemetry.counts
     assert ("ghost is busy", {"runner": "dev-1-1"}) in world.telemetry.lines
+
+
+# --- jobs that an environment holds back ---
+
+
+def hold(world: FakeWorld, identity: int) -> None:
+    """GitHub holds a queued job back until somebody approves it."""
+    work = world.forge.jobs[identity]
+    work.facts = replace(work.facts, status="waiting")
+    world.forge.events.append(event(Action.WAITING, work.facts))
+
+
+def approve(world: FakeWorld, identity: int, told: bool = True) -> None:
+    work = world.forge.jobs[identity]
+    work.facts = replace(work.facts, status="queued")
+    if told:
+        world.forge.events.append(event(Action.QUEUED, work.facts))
+
+
+@pytest.mark.parametrize("seconds", [0, 10, 30, 120])
+def test_a_job_that_waits_for_hours_for_an_approval_costs_a_machine_at_most(seconds: float) -> None:
+    """GitHub says queued first, and a moment later that it waits."""
+    world = FakeWorld()
+    world.forge.asleep = {"dev-1-1"}  # it may be held back before its machine gets it
+    world.push(1)
+    world.advance(seconds)
+    hold(world, 1)
+    world.advance(6 * 3600)
+    assert (world.record(1).state, world.record(1).losses) == (JobState.QUEUED, 0)
+    assert len(world.compute.machines) <= 1
+    assert not world.compute.living()
+    world.forge.asleep = set()
+    approve(world, 1)
+    world.advance(3600, world.settled)
+    done_once(world)
+    assert world.telemetry.counts["JobsLost"] == 0
+    # From its approval on: the hours before are no delay of the fleet's.
+    assert max(world.telemetry.times["QueueTime"]) < 120
+
+
+def test_an_approval_whose_webhook_is_lost_is_found() -> None:
+    world = FakeWorld()
+    world.push(1)
+    hold(world, 1)
+    world.advance(3 * 3600)
+    approve(world, 1, told=False)
+    world.advance(20 * 60, world.settled)
+    done_once(world)
+
+
+def test_a_job_that_is_held_back_by_late_news_alone_is_let_go_within_minutes() -> None:
+    """It was approved, and the news that it waits came after those."""
+    world = FakeWorld()
+    world.push(1)
+    world.deliver = lambda news: (10.0,) if news.action is Action.WAITING else (0.0,)
+    hold(world, 1)
+    approve(world, 1)
+    world.advance(5)
+    world.forge.asleep = {"dev-1-1"}
+    world.advance(15)
+    assert world.record(1).held_at
+    world.forge.asleep = set()
+    world.advance(300, lambda: not world.record(1).held_at)
+    assert not world.record(1).held_at
+    world.advance(1800, world.settled)
+    done_once(world)
+
+
+def test_a_rejected_job_ends() -> None:
+    world = FakeWorld()
+    world.push(1)
+    hold(world, 1)
+    world.advance(3600)
+    world.forge.end(world.forge.jobs[1], "failure")
+    world.advance(600, world.settled)
+    assert world.settled()
+    assert world.record(1).state is JobState.COMPLETED
+
+
+# --- sleepers ---
+
+
+def test_sleepers_of_a_pool_that_is_configured_no_more_are_ended() -> None:
+    warm = replace(ALWAYS, hot=0, stopped=2)
+    other = pool(name="other", labels=("self-hosted", "gpu"))
+    world = FakeWorld(fleet(pool(warm=warm), other))
+    world.advance(1800)
+    assert {each.states[-1][1] for each in world.compute.machines.values()} == {"stopped"}
+    world.fleet = fleet(other)
+    world.control = world.new_process()
+    world.advance(300)
+    assert not world.compute.living()
+    assert world.settled()
+
+
+def test_sleep_costs_nothing() -> None:
+    world = FakeWorld(fleet(pool(warm=replace(ALWAYS, hot=0, stopped=1), hourly_usd={"c7g.large": 1.0})))
+    world.advance(8 * 3600)
+    world.push(1, 600)
+    world.advance(1800)
+    assert 600 / 3600 <= world.telemetry.counts["CostUSD"] < 0.5
+
+
+def test_a_sleeper_that_is_never_woken_costs_nothing_when_it_goes() -> None:
+    other = pool(name="other", labels=("self-hosted", "gpu"))
+    world = FakeWorld(fleet(pool(warm=replace(ALWAYS, hot=0, stopped=1), hourly_usd={"c7g.large": 1.0}), other))
+    world.advance(1800)
+    world.fleet = fleet(replace(pool(hourly_usd={"c7g.large": 1.0}), maximum=1), other)
+    world.control = world.new_process()
+    world.advance(1800)
+    assert not world.compute.living()
+    assert world.telemetry.counts.get("CostUSD", 0.0) == 0.0
+
+
+def test_a_woken_machine_stands_where_it_was_registered_though_its_job_has_gone() -> None:
+    """At repository level a machine serves the one that it is registered with, whatever happened meanwhile."""
+    asleep = replace(ALWAYS, hot=0, stopped=1)
+    world = FakeWorld(fleet(pool(warm=asleep), level=Level.REPOSITORY, repositories=("orders", "billing")))
+    world.advance(600)
+    facts = job_facts(1, world.clock.time)
+    made = world.forge.register
+
+    def meanwhile(runner: str, pool: Pool, scope: str) -> tuple[int, str]:
+        answer = made(runner, pool, scope)
+        cancelled = replace(facts, status="completed", conclusion="cancelled", ended_at=world.clock.time)
+        world.new_process().take(Delivery("cancelled", START), event(Action.COMPLETED, cancelled))
+        return answer
+
+    world.forge.register = meanwhile
+    world.control.take(Delivery("queued", START), event(Action.QUEUED, facts))
+    world.control.launch(1)
+    machine = world.machine("dev-warm-small-1")
+    assert machine.job is None
+    assert (machine.state, machine.scope) == (RunnerState.REGISTERED, "acme/orders")
+
+
+def test_a_job_that_never_ran_and_is_not_there_is_told_as_lost() -> None:
+    """The App may see its repository no more, and then it waits on GitHub for ever."""
+    world = FakeWorld(fleet(pool(maximum=1)))
+    world.push(1, 7200)
+    world.push(2)
+    world.advance(120)
+    waiting = next(each for each in (1, 2) if world.record(each).state is JobState.QUEUED)
+    known = world.forge.job
+    world.forge.job = lambda repository, identity: None if identity == waiting else known(repository, identity)
+    world.advance(1500)
+    assert (world.record(waiting).state, world.record(waiting).reason) == (JobState.FAILED, "GitHub knows it no more")
+    assert world.telemetry.counts["JobsLost"] == 1

@@ -103,10 +103,6 @@ def test_policies_refuse_by_name(given: dict[str, Any], public: bool, policy: st
     assert matching.refusal(fleet(), event(Action.QUEUED, job_facts(1, **given), public)) == policy
 
 
-def test_a_public_repository_is_let_in_by_policy_alone() -> None:
-    assert matching.refusal(fleet(allow_public=True), event(Action.QUEUED, job_facts(1), public=True)) == ""
-
-
 # --- budgets ---
 
 
@@ -516,3 +512,12 @@ def test_a_job_whose_machine_drains_waits_for_another_when_github_says_that_it_d
     assert spare == replace(runner, job=None)
     running = replace(job, state=JobState.RUNNING)
     assert reconciling.look(scene_of(runner, running, now=START + 60), runner.name, Sight(), Checked()) == Decision()
+
+
+def test_the_function_for_interruptions_brings_nothing_up() -> None:
+    """Its role hands no configuration over; a machine that is taken away needs none."""
+    taken = {"interrupted_at": START + 200, "registration": 5, "created_at": START, "asked_at": START}
+    for state in (RunnerState.LAUNCHING, RunnerState.REGISTERED):
+        runner = a_runner("dev-warm-small-1", state=state, warm=True, instance_id="i-1", **taken)
+        decision = reconciling.look(scene_of(runner, now=START + 200), runner.name, Sight())
+        assert decision.effects == (Look(runner.name, ""),)

@@ -45,7 +45,9 @@ def told(news: Sequence[JobEvent], scene: Scene) -> Scene:
 
 def essence(scene: Scene) -> tuple[object, ...]:
     """What must not depend on the order: all but times of writing and counters."""
-    jobs = [replace(each, changed_at=0, sent_at=0, version=0, not_before=0) for each in scene.jobs.values()]
+    jobs = [
+        replace(each, changed_at=0, sent_at=0, queued_at=0, version=0, not_before=0) for each in scene.jobs.values()
+    ]
     runners = [replace(each, changed_at=0, version=0) for each in scene.runners.values()]
     return jobs, runners
 
@@ -57,7 +59,13 @@ def test_all_orders_of_the_same_news_end_in_the_same_state(news: list[JobEvent],
     machine = a_runner(job=1, stored=True, online_at=START + 20)
     scene = Scene(fleet(), START, {1: waiting} if launched else {}, {"dev-1-1": machine} if launched else {})
     unique = [each for each in (QUEUED, RUNNING, ENDED) if each in news]
-    assert essence(told(news, scene)) == essence(told(unique, scene))
+    after = told(news, scene)
+    if RUNNING in news or ENDED in news:
+        assert essence(after) == essence(told(unique, scene))
+    else:
+        # A job is held back and let go any number of times: the last news counts.
+        assert after.jobs[1].state is (JobState.REGISTERED if launched and APPROVAL not in news else JobState.QUEUED)
+        assert bool(after.jobs[1].held_at) == (news[-1] is APPROVAL)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +79,43 @@ def test_completed_may_come_before_queued(order: tuple[JobEvent, ...]) -> None:
     assert (job.pool, job.queued_at) == ("small", START)
 
 
-def test_a_job_that_waits_for_an_approval_is_not_taken() -> None:
-    assert events.decide(Scene(fleet(), START), APPROVAL, Delivery("g", START)) == Decision()
+class TestHeldBack:
+    """GitHub tells of a job whose environment has rules as queued, waiting, and queued again when it may run; or
+    without the first."""
+
+    def test_it_wants_no_machine(self) -> None:
+        decision = events.decide(Scene(fleet(), START), APPROVAL, Delivery("g", START))
+        job = applied(Scene(fleet(), START), decision).jobs[1]
+        assert (job.state, job.held_at, job.queues, job.is_due(START + 1e9)) == (JobState.QUEUED, START, False, False)
+        assert not [each for each in decision.effects if isinstance(each, Send)]
+
+    @pytest.mark.parametrize("state", [JobState.INTENDED, JobState.LAUNCHING, JobState.REGISTERED])
+    def test_the_machine_that_it_has_by_now_is_spare(self, state: JobState) -> None:
+        machine = a_runner(state=RunnerState(state), job=1, idle_since=START)
+        scene = Scene(fleet(), START, {1: a_job(state=state, runner="dev-1-1", attempt=1)}, {"dev-1-1": machine})
+        after = told([APPROVAL], scene)
+        assert (after.jobs[1].state, after.jobs[1].runner) == (JobState.QUEUED, "")
+        assert after.jobs[1].losses == 0
+        assert after.runners["dev-1-1"].spare
+        assert told([APPROVAL, APPROVAL], scene).jobs[1].held_at == START
+
+    def test_it_is_sent_when_it_may_run_and_its_queue_time_begins_then(self) -> None:
+        scene = replace(told([QUEUED, APPROVAL], Scene(fleet(), START)), now=START + 7200)
+        decision = events.decide(scene, QUEUED)
+        job = applied(scene, decision).jobs[1]
+        assert [each.job for each in decision.effects if isinstance(each, Send)] == [1]
+        assert (job.held_at, job.queued_at, job.is_due(START + 7200)) == (0.0, START + 7200, True)
+        assert not events.decide(applied(scene, decision), QUEUED).changes
+
+    def test_one_that_runs_or_has_ended_is_not_held_back(self) -> None:
+        for news in ([QUEUED, RUNNING], [RUNNING], [ENDED], [APPROVAL, RUNNING], [APPROVAL, ENDED]):
+            after = told(news, Scene(fleet(), START))
+            assert not after.jobs[1].held_at
+            assert not events.decide(after, APPROVAL).changes
+
+    def test_no_queue_time_is_told_of_one_of_which_nobody_said_when_it_was_let_go(self) -> None:
+        decision = events.decide(told([APPROVAL], Scene(fleet(), START)), RUNNING)
+        assert not [each for each in decision.effects if isinstance(each, Measure) and each.metric == Metric.QUEUE_TIME]
 
 
 def test_a_new_job_is_written_with_its_delivery_and_then_sent() -> None:

@@ -62,6 +62,14 @@ def test_guard_dedup_a_delivery_counts_once() -> None:
     assert [each for each, _ in world.telemetry.lines] == ["job accepted", "delivery repeated", "delivery repeated"]
 
 
+def test_guard_held_back_nobody_launches_for_what_may_not_run() -> None:
+    world = FakeWorld()
+    world.control.take(Delivery("1", START), event(Action.WAITING, job_facts(1, status="waiting")))
+    world.control.launch(1)
+    world.control.reconcile(START + 50)
+    assert (world.compute.orders, world.queue.messages) == ([], [])
+
+
 def test_guard_dedup_the_table_takes_a_delivery_once() -> None:
     ledger = table()
     ledger.commit(Once(Delivery("one", START)))

@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = Path(pavedpath_runners.__file__).parent
 FOLDER = __package__ or ""
 PATIENCE = 60
-"""Seconds after which a copy that does not end is killed: a guard's loss must make a test fail, not hang."""
+"""Seconds of the processor after which a copy that does not end is killed: a guard's loss must make a test fail, not
+hang."""
 
 
 class Verdict(IntEnum):
@@ -84,8 +85,8 @@ def judged(tests: Iterable[str], place: Path) -> tuple[int, str]:
         return status, words.read_text() if words.exists() else f"the process ended with {status}"
     verdict = Verdict.BROKEN
     try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(PATIENCE)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
         verdict = _judged(tests, place)
     except BaseException:  # noqa: BLE001 - nothing of this process may reach the one that it was made of
         words.write_text(traceback.format_exc())

@@ -339,9 +339,9 @@ def test_policy_refuses_without_telling_github_to_try_again(found: dict[str, Any
     assert answer(request(found), control) == Response(200, "taken")
 
 
-def test_policy_may_allow() -> None:
-    wide = Fleet(name="dev", organization="acme", pools=(POOL,), allow_public=True)
-    found = payload(repository={"private": False, "full_name": "acme/anything"})
+def test_a_fleet_without_a_list_serves_every_private_repository() -> None:
+    wide = Fleet(name="dev", organization="acme", pools=(POOL,))
+    found = payload(repository={"private": True, "full_name": "acme/anything"})
     assert answer(request(found), Recorder(), wide).status == 200
 
 

@@ -48,6 +48,7 @@ scenarios = st.builds(
     span=st.floats(1, 300),
     durations=st.tuples(st.floats(1, 30), st.floats(30, 400)),
     cancelled=many,
+    approvals=many,
     together=st.integers(1, 3),
     faults_until=st.floats(0, 600),
     rates=rates.map(everywhere),
@@ -68,29 +69,35 @@ def test_any_world(scenario: Scenario, seed: int) -> None:
     run(scenario, seed, PAVEDPATH)
 
 
+MOST = 12
+"""Jobs of one run of the rules."""
+
+
 class FleetMachine(RuleBasedStateMachine):
     """One fleet; Hypothesis plays the users, EC2 and the weather."""
 
     @initialize(maximum=st.integers(1, 4), seed=st.integers(0, 1000))
     def begin(self, maximum: int, seed: int) -> None:
-        scenario = Scenario("stateful", fleet([pool(maximum=maximum, idle_minutes=1)]), jobs=12, durations=(10, 300))
+        scenario = Scenario("stateful", fleet([pool(maximum=maximum, idle_minutes=1)]), jobs=MOST, durations=(10, 300))
         self.simulation = Simulation(scenario, seed, PAVEDPATH)
         self.world = self.simulation.world
         self.jobs = 0
         self.simulation.begin([])
+        self.world.github.reserve(FIRST_JOB + MOST)  # a job that is run again is given an id after those of the rules
         self.simulation.open_until = math.inf
 
-    def _arrival(self, seconds: float) -> Arrival:
+    def _arrival(self, seconds: float, held: float, queued_first: bool) -> Arrival:
         each = self.world.scenario.fleet.pools[0]
-        return Arrival(0.0, "acme/app", 1000 + self.jobs, tuple(each.labels), each.name, seconds, True, 0.0, 0.0)
+        labels = tuple(each.labels)
+        return Arrival(0.0, "acme/app", 1000 + self.jobs, labels, each.name, seconds, True, held, 0.0, queued_first)
 
-    @precondition(lambda self: self.jobs < 12)
-    @rule(seconds=st.floats(1, 300))
-    def a_job_comes(self, seconds: float) -> None:
+    @precondition(lambda self: self.jobs < MOST)
+    @rule(seconds=st.floats(1, 300), held=st.just(0.0) | st.floats(0.1, 900), queued_first=st.booleans())
+    def a_job_comes(self, seconds: float, held: float, queued_first: bool) -> None:
         self.jobs += 1
-        self.world.arrive(FIRST_JOB + self.jobs, self._arrival(seconds))
+        self.world.arrive(FIRST_JOB + self.jobs, self._arrival(seconds, held, queued_first))
 
-    @rule(number=st.integers(1, 12))
+    @rule(number=st.integers(1, MOST))
     def a_user_cancels(self, number: int) -> None:
         job = self.world.github.jobs.get(FIRST_JOB + number)
         if job is not None:

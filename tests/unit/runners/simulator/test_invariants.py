@@ -1,13 +1,18 @@
 """The invariants can break: a careless policy breaks them, and so does ours with a guard taken out."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
+from pavedpath_runners import execution
 from pavedpath_runners.adapters import ec2 as ec2_adapter
 from pavedpath_runners.adapters.dynamodb import TableLedger
 from pavedpath_runners.configuration import Market
-from pavedpath_runners.records import PoolCount
+from pavedpath_runners.decisions import events
+from pavedpath_runners.decisions.model import NOTHING, Decision, Scene
+from pavedpath_runners.events import Action, JobEvent
+from pavedpath_runners.records import Delivery, PoolCount
 from pavedpath_runners.simulator import dynamodb
 from pavedpath_runners.simulator.ec2 import Machine
 from pavedpath_runners.simulator.expressions import Condition, condition
@@ -138,6 +143,15 @@ class Broken(Pavedpath):
 def test_what_goes_wrong_is_told(policy: Callable[[Services], Pavedpath], told: str) -> None:
     with pytest.raises(ViolationError, match=told):
         run(SMALL, 3, Deployment("broken", policy))
+
+
+def test_who_does_not_heed_that_jobs_are_held_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def heedless(scene: Scene, event: JobEvent, delivery: Delivery | None = None) -> Decision:
+        return NOTHING if event.action is Action.WAITING else events.decide(scene, event, delivery)
+
+    monkeypatch.setattr(execution, "decide_event", heedless)
+    told = first_violation(list(kind("people", 40))).what
+    assert re.search(r"is held back and gets|was given up while GitHub held it back", told)
 
 
 def test_an_orphan_is_told_when_its_bound_is_over() -> None:

@@ -464,6 +464,39 @@ def test_a_job_that_waits_for_too_long_is_cancelled() -> None:
     assert (job.conclusion, job.cancelled_by) == ("cancelled", "GitHub's time limit")
 
 
+@pytest.mark.parametrize(
+    ("queued_first", "told"), [(True, ["queued", "waiting", "queued"]), (False, ["waiting", "queued"])]
+)
+def test_a_job_that_is_held_back_gets_no_runner_until_it_is_let_through(queued_first: bool, told: list[str]) -> None:
+    stage, states = Stage(), list[str]()
+    stage.github.on = Ears(_nothing, _nothing, lambda job: states.append(job.status), _nothing)
+    job = WorkflowJob(1, "acme/app", 1, ("linux",), 60.0)
+    stage.github.connect(stage.register("idle")["encoded_jit_config"])
+    stage.github.queue(job, 600.0, queued_first=queued_first)
+    pass_time(stage.engine, 500)
+    assert stage.github.request("GET", "/repos/acme/app/actions/jobs/1").json["status"] == "waiting"
+    assert stage.github.request("GET", "/repos/acme/app/actions/runs?status=waiting").json["total_count"] == 1
+    assert states == told[:-1]
+    pass_time(stage.engine, 110)
+    assert job.runner == "idle"
+    assert states == [*told, "in_progress"]
+    pass_time(stage.engine, 10)
+    assert sorted(stage.hooks) == sorted(states)
+    assert job.started_at - job.queued_at < 5, "its queue time begins when it is let through"
+
+
+@pytest.mark.parametrize("after", [0.0, 60.0])
+def test_a_job_that_is_cancelled_before_it_is_let_through_stays_so(after: float) -> None:
+    stage = Stage()
+    job = WorkflowJob(1, "acme/app", 1, ("linux",), 60.0)
+    stage.github.queue(job, 600.0, queued_first=True)
+    pass_time(stage.engine, after)
+    stage.github.cancel(job)
+    pass_time(stage.engine, 1200)
+    assert (job.status, job.conclusion, job.runner) == ("completed", "cancelled", "")
+    assert sorted(stage.hooks) == (["completed", "queued", "waiting"] if after else ["completed", "queued"])
+
+
 def test_what_the_model_does_not_know_is_an_error() -> None:
     with pytest.raises(LookupError, match="no GET /zen"):
         Stage().github.request("GET", "/zen")

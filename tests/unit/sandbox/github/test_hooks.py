@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 import pytest
-from pavedpath_sandbox.github.settings import Settings
+from pavedpath_sandbox.github.settings import Plan, Settings
 
 SECRET = "shared"
 
@@ -33,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
         receiver.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
         time.sleep(receiver.delay)
         if receiver.meeting:
-            receiver.meeting.wait(timeout=8)  # raises, and nothing is answered, if the others do not come meanwhile
+            receiver.meeting.wait(timeout=100)  # raises, and nothing is answered, if the others do not come meanwhile
         self.send_response(receiver.status)
         self.end_headers()
         self.wfile.write(b"thanks")
@@ -124,6 +124,38 @@ def test_only_what_is_asked_for_is_sent(github: Any, receiver: Receiver) -> None
     assert receiver.received[-1][1].startswith(b"payload=%7B")
 
 
+def test_a_job_that_its_environment_holds_back_is_told_as_queued_waiting_and_queued(
+    settings: Settings, start: Callable[..., Any], receiver: Receiver
+) -> None:
+    """Which is not the order of its states that one would guess from them, and runners' fleets have to live with it."""
+    with start(replace(settings, plan=Plan.ENTERPRISE)) as github:
+        path = github.repository()
+        user = github.get("/user", token="member-token")["id"]
+        rules = {"reviewers": [{"type": "User", "id": user}]}
+        environment = github.put(f"{path}/environments/prod", rules, status=200)["id"]
+        url = hook(github, receiver, path, "workflow_job")
+        jobs = [{"name": "deploy", "labels": ["linux"], "environment": "prod"}, {"name": "free", "labels": ["linux"]}]
+        run = github.post("/_sandbox/runs", {"repository": "app", "jobs": jobs}, status=200)["id"]
+
+        def told(name: str) -> list[tuple[str, str]]:
+            """Actions and states of a job's deliveries, oldest first."""
+            github.deliveries()
+            held = [github.get(f"{url}/deliveries/{each['id']}") for each in reversed(github.get(f"{url}/deliveries"))]
+            news = [each["request"]["payload"] for each in held if each["event"] == "workflow_job"]
+            return [
+                (each["action"], each["workflow_job"]["status"])
+                for each in news
+                if each["workflow_job"]["name"] == name
+            ]
+
+        assert told("free") == [("queued", "queued")]
+        assert told("deploy") == [("queued", "queued"), ("waiting", "waiting")]
+        answer = {"environment_ids": [environment], "state": "approved", "comment": ""}
+        approved = f"{path}/actions/runs/{run}/pending_deployments"
+        github.post(approved, answer, status=200, token="member-token")
+        assert told("deploy") == [("queued", "queued"), ("waiting", "waiting"), ("queued", "queued")]
+
+
 def test_deliveries_that_a_kill_interrupted_are_sent_at_the_next_start(
     settings: Settings, start: Callable[..., Any], receiver: Receiver
 ) -> None:
@@ -174,15 +206,18 @@ def test_old_deliveries_are_forgotten(github: Any, receiver: Receiver, monkeypat
     assert len(github.get(f"{url}/deliveries")) == 3
 
 
-def test_deliveries_are_under_way_together_if_that_is_asked(github: Any, receiver: Receiver) -> None:
-    path = github.repository()
-    url = hook(github, receiver, path, "workflow_job")
-    github.post("/_sandbox/hooks/faults", {"at_once": 3}, status=200)
-    receiver.meeting = threading.Barrier(3)
-    jobs = [{"name": str(number), "labels": ["self-hosted"]} for number in range(3)]
-    github.post("/_sandbox/runs", {"repository": path.rpartition("/")[2], "jobs": jobs}, status=200)
-    github.deliveries()
-    found = [one["status_code"] for one in github.get(f"{url}/deliveries") if one["event"] == "workflow_job"]
+def test_deliveries_are_under_way_together_if_that_is_asked(
+    settings: Settings, start: Callable[..., Any], receiver: Receiver
+) -> None:
+    with start(replace(settings, delivery_timeout=120.0)) as github:
+        path = github.repository()
+        url = hook(github, receiver, path, "workflow_job")
+        github.post("/_sandbox/hooks/faults", {"at_once": 3}, status=200)
+        receiver.meeting = threading.Barrier(3)
+        jobs = [{"name": str(number), "labels": ["self-hosted"]} for number in range(3)]
+        github.post("/_sandbox/runs", {"repository": path.rpartition("/")[2], "jobs": jobs}, status=200)
+        github.deliveries()
+        found = [one["status_code"] for one in github.get(f"{url}/deliveries") if one["event"] == "workflow_job"]
     assert found == [200, 200, 200]
 
 
@@ -219,10 +254,14 @@ def test_first_attempts_are_lost_doubled_and_late_as_was_asked(github: Any, rece
 def test_a_late_delivery_does_not_hold_up_those_after_it(github: Any, receiver: Receiver) -> None:
     path = github.repository()
     hook(github, receiver, path, "push")
-    github.post("/_sandbox/hooks/faults", {"delay_every": 2, "delay_seconds": 0.5}, status=200)
+    github.post("/_sandbox/hooks/faults", {"delay_every": 2, "delay_seconds": 1.5}, status=200)
     receiver.received.clear()
+    deliverer = github.github.deliverer
+    wake, deliverer.wake = deliverer.wake, lambda: None  # all three wait when the first is sent
     for name in ("a", "b", "c"):
         github.write(path, name, "x")
+    deliverer.wake = wake
+    github.get(path)
     github.deliveries()
     written = [json.loads(body)["after"] for _, body in receiver.received]
     pushed = [one["sha"] for one in reversed(github.get(f"{path}/commits"))][-3:]
