@@ -303,12 +303,13 @@ def _rollbacks(at: str, workflow: Workflow, name: str, surroundings: Surrounding
     for index, step in enumerate(job.steps):
         text = _commands(step)
         here = f"{at}.steps[{index}]"
-        if _ROLLBACK.search(text):
-            if deploy is not None and not _only_after_success(deploy, step, workflow, surroundings):
-                yield _twice(f"{here}.if", f"steps.{deploy.id or '<id of the deploy step>'}.outcome == 'success'")
-            elif deploy is None and deployed_before and "--if-deployed" not in text:
+        own, back = _DEPLOY.search(text), _ROLLBACK.search(text)
+        if back and ((own and own.start() < back.start()) or (deploy is None and deployed_before)):
+            if "--if-deployed" not in text:
                 yield _twice(f"{here}.run", "--if-deployed with the revision that the deployment put out")
-        if _DEPLOY.search(text):
+        elif back and deploy is not None and not _only_after_success(deploy, step, workflow, surroundings):
+            yield _twice(f"{here}.if", f"steps.{deploy.id or '<id of the deploy step>'}.outcome == 'success'")
+        if own:
             deploy = step
 
 

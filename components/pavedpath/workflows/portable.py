@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pavedpath.names import NameRule
 from pavedpath.plans import Approval
 from pavedpath.problem import Problem
-from pavedpath.workflows import admission
+from pavedpath.workflows import admission, typed
 from pavedpath.workflows.catalogue.deploy import HISTORY
 from pavedpath.workflows.catalogue.flows import RELEASES
 from pavedpath.workflows.catalogue.images import SEVERITIES
@@ -325,7 +325,7 @@ def problems(service: Service, tools: Tools) -> Iterator[Problem]:
         yield Problem("images", [], "there is nothing to deliver", "name an image or a target")
     if not mistyped(service):
         yield from _tag_problems(service)
-    for version in admission.items(service.python):
+    for version in typed.items(service.python):
         if version not in tools.python:
             yield Problem("tools.python", sorted(tools.python), f"it has no image for {version}", "name one by digest")
     images = {"delivery": tools.delivery, "buildkit": tools.buildkit, "trivy": tools.trivy}
@@ -337,12 +337,12 @@ def problems(service: Service, tools: Tools) -> Iterator[Problem]:
 
 def mistyped(service: Service) -> bool:
     """Whether anything of a service is of the wrong type: then nothing can be told from how its parts fit."""
-    return any(admission.mistyped("", service, Service))
+    return any(typed.mistyped("", service, Service))
 
 
 def exceptions_problems(exceptions: str) -> Iterator[Problem]:
     """Yield what is wrong with the path of the scan's exceptions; empty for none."""
-    yield from admission.mistyped("exceptions", exceptions, str)
+    yield from typed.mistyped("exceptions", exceptions, str)
     yield from admission.ruled("exceptions", exceptions, admission.FOLDER, optional=True)
 
 

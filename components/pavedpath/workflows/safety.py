@@ -66,12 +66,16 @@ _STORED_KEYS = frozenset(
         "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",
         "GOOGLE_CREDENTIALS",
+        "CREDENTIALS_JSON",  # the input of google-github-actions/auth
+        "GCP_SA_KEY",
         "AZURE_CLIENT_SECRET",
+        "AZURE_CREDENTIALS",
         "ARM_CLIENT_SECRET",
     }
 )
 
 _PUSHES = re.compile(r"\bgit\b[^\n;|&]*\bpush\b|\bgh\s+release\s+create\b|\bpavedpath\s+release\b|\bgit/refs\b")
+_COMMAND_ENDS = re.compile(r"[\n;]|&&|\|\|")
 _TAGS = re.compile(r"--tags|--follow-tags|refs/tags|\bgit\b[^\n;|&]*\btag\b|\bgh\s+release\b|\bpavedpath\s+release\b")
 
 
@@ -209,18 +213,21 @@ def _mentions_token(found: Iterator[Text]) -> bool:
 
 
 def _pushes(at: str, step: Run, job: Job, workflows: Sequence[Workflow]) -> Iterator[Problem]:
-    script = step.run.replace("\\\n", " ")
-    if not _PUSHES.search(script) or "--dry-run" in script:
+    commands = _COMMAND_ENDS.split(step.run.replace("\\\n", " "))
+    if not any(_PUSHES.search(each) and "--dry-run" not in each for each in commands):
         return
-    tags = bool(_TAGS.search(script))
+    tags = bool(_TAGS.search(step.run))
+    # What another step tagged, this one may push by its name alone.
+    tagged = tags or any(_TAGS.search(each.run) for each in job.steps if isinstance(each, Run))
     started = [
         workflow.file
         for workflow in workflows
         for trigger in workflow.on
-        if isinstance(trigger, Push) and (trigger.tags if tags else trigger.branches or not trigger.tags)
+        if isinstance(trigger, Push)
+        and ((tagged and trigger.tags) or (not tags and (trigger.branches or not trigger.tags)))
     ]
     if started and not _has_token_of_its_own({**job.env, **step.env}):
-        what = "tags" if tags else "branches"
+        what = "tags" if tags else "tags or branches" if tagged else "branches"
         why = f"{what} that GITHUB_TOKEN pushes start no workflow, and {', '.join(started)} waits for them"
         yield Problem(at, None, why, "push with the token of an app: actions/create-github-app-token")
 

@@ -179,7 +179,7 @@ def connect(to: str, login: Login | None, *, plain_http: bool = False) -> Genera
 
 
 def _without_login(to: str) -> str:
-    return re.sub(r"//[^/@]*@", "//…@", to)
+    return re.sub(r"\?.*", "?…", re.sub(r"//[^/@]*@", "//…@", to))
 
 
 class _Registry:

@@ -13,7 +13,7 @@ import typer
 from pavedpath_delivery.kit.actions import Actions
 from pavedpath_delivery.kit.command import DryRun, Format, Output, run
 from pavedpath_delivery.kit.durations import seconds
-from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.errors import DeliveryError, Exit, together
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,9 +140,11 @@ def rollback(  # noqa: PLR0913, PLR0917  a command has as many arguments as opti
         return typer.confirm(question, err=True)
 
     def work(console: "Console") -> "Report":
+        from pavedpath_delivery.deploy import names
         from pavedpath_delivery.deploy.reports import RollbackReport
         from pavedpath_delivery.deploy.rollback import rollback
 
+        together(lambda: names.check(name, namespace), lambda: seconds(timeout, "--timeout"))
         outcome = rollback(
             _place(name, namespace, helm, console),
             to=to_revision,
@@ -170,7 +172,7 @@ def history(
     """Show the revisions of a release, or the deployments of a repository's environments; the newest first."""
 
     def work(_console: "Console") -> "Report":
-        from pavedpath_delivery.deploy import record, releases
+        from pavedpath_delivery.deploy import names, record, releases
         from pavedpath_delivery.deploy.place import nowhere
         from pavedpath_delivery.deploy.reports import DeploymentsReport, HistoryReport
         from pavedpath_delivery.kit.github import connect
@@ -180,6 +182,7 @@ def history(
             return DeploymentsReport(repository, record.deployments(connect(os.environ), repository))
         if repository or not (name and namespace):
             raise DeliveryError("Give either APP and --namespace, or --repository OWNER/REPO.", Exit.USAGE)
+        names.check(name, namespace)
         revisions = releases.history(KubernetesApi.from_environment(os.environ), namespace, name)
         if not revisions:
             raise nowhere(name, namespace)
@@ -207,13 +210,22 @@ def drill(  # noqa: PLR0913, PLR0917  a command has as many arguments as options
     """Break something on purpose, watch how the release recovers, and leave everything as it was."""
 
     def work(console: "Console") -> "Report":
+        from pavedpath_delivery.deploy import names
         from pavedpath_delivery.deploy.drill import Drill, Kind, Outcome
         from pavedpath_delivery.deploy.probe import requester
         from pavedpath_delivery.deploy.reports import DrillReport
         from pavedpath_delivery.kit.kube import KubernetesApi
 
-        if restore == bool(kind) or (kind and kind not in list(Kind)):
-            raise DeliveryError(f"Give --kind {', '.join(Kind)}, or --restore alone.", Exit.USAGE)
+        def one_kind() -> None:
+            if restore == bool(kind) or (kind and kind not in list(Kind)):
+                raise DeliveryError(f"Give --kind {', '.join(Kind)}, or --restore alone.", Exit.USAGE)
+
+        together(
+            lambda: names.check(name, namespace),
+            one_kind,
+            lambda: seconds(timeout, "--timeout"),
+            lambda: seconds(fail_fast, "--fail-fast"),
+        )
         place = _place(name, namespace, helm, console)
         made = Drill(
             place,

@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pavedpath_delivery.deploy import manifests, values
+from pavedpath_delivery.deploy import manifests, names, values
 from pavedpath_delivery.deploy.helm import Helm, Inputs
 from pavedpath_delivery.deploy.secrets import Hider, decrypt, texts
 from pavedpath_delivery.kit.documents import Json, Properties, fields
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 
-_LONGEST_RELEASE = 53
-"""Source: `pkg/chart/v2/util/validate_name.go` of Helm, like the form."""
-_RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ENVIRONMENT = re.compile(r"\w[\w.-]*")
 _SETTING = re.compile(r"[^=]+=")
 
@@ -109,13 +105,7 @@ def prepare(request: Request, helm: Helm, environ: Mapping[str, str], folder: Pa
 
 def misnamed(request: Request) -> list[str]:
     """Return what is wrong with names, images and settings by their form alone. Pure."""
-    problems: list[str] = []
-    if len(request.app) > _LONGEST_RELEASE or not _RELEASE.fullmatch(request.app):
-        fix = f"Fix: use a-z, 0-9 and -, at most {_LONGEST_RELEASE}, with a letter or digit at both ends."
-        problems.append(f"APP {request.app}: no name of a release. {fix}")
-    if not _LABEL.fullmatch(request.namespace):
-        fix = "Fix: use a-z, 0-9 and -, at most 63, with a letter or digit at both ends."
-        problems.append(f"--namespace {request.namespace}: no name of a namespace. {fix}")
+    problems = names.misnamed(request.app, request.namespace)
     if not _ENVIRONMENT.fullmatch(request.environment):
         fix = "Fix: give its name alone; the folder of its values files is --values-dir."
         problems.append(f"--environment {request.environment}: no name of an environment. {fix}")

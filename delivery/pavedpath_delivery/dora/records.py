@@ -1,5 +1,6 @@
 """Records from a file of JSON lines, one record a line; so that any system's deployments can be measured."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from pavedpath_delivery.dora.core import Change, Deployment, Incident, Outcome, Record
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.mistakes import mistakes
 
 _LISTED = 10  # offenders that a message names; one wrong field name makes every line an offender
 _Name = Annotated[str, Field(min_length=1)]
@@ -81,14 +83,19 @@ def parse(lines: Iterable[str | bytes], name: str) -> Iterator[Record]:
         except ValidationError as error:
             problems += 1
             if len(listed) < _LISTED:
-                first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-                where = ".".join(str(part) for part in first["loc"] if part not in ("deployment", "incident"))
-                listed.append(f"line {number}: {where + ': ' if where else ''}{first['msg']}")
+                listed.append(f"line {number}: {', '.join(_mistakes(line, error))}")
     if problems:
         more = f" and {problems - _LISTED} more lines" if problems > _LISTED else ""
         raise DeliveryError(
             f"{name}: {'; '.join(listed)}{more}. Fix: see docs/commands/dora.md for the fields of a line.", Exit.USAGE
         )
+
+
+def _mistakes(line: str | bytes, error: ValidationError) -> list[str]:
+    try:
+        return mistakes(error, json.loads(line))
+    except (ValueError, RecursionError):
+        return ["it is no JSON"]
 
 
 def read(path: Path) -> Iterator[Record]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from pavedpath_delivery.dora.core import Bands, Figures, Record, Window, bands, 
 from pavedpath_delivery.dora.plots import plots
 from pavedpath_delivery.dora.wording import duration, rate
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.markdown import cell
+from pavedpath_delivery.kit.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +30,8 @@ class Measured:
     environment: str
     total: Figures
     applications: Mapping[str, Figures] = field(default_factory=dict[str, Figures])
+    others: tuple[str, ...] = ()
+    """Environments that the records are of where none is of this one: its name may be misspelled."""
 
     @property
     def code(self) -> Exit:
@@ -39,6 +43,7 @@ class Measured:
         return {
             "environment": self.environment,
             **figures_document(self.total),
+            "others": list(self.others),
             "applications": {name: figures_document(found) for name, found in self.applications.items()},
         }
 
@@ -46,10 +51,17 @@ class Measured:
         """Print it for people."""
         for line in lines(self.total, self.environment):
             console.print(line, markup=False)
+        if self.others:
+            console.print(f"  {plain(self._elsewhere)}", markup=False)
 
     def summary(self) -> str:
         """Return the figures as a table in Markdown."""
-        return markdown(self.total, self.environment, self.applications)
+        text = markdown(self.total, self.environment, self.applications)
+        return f"{text}\n{cell(self._elsewhere)}\n" if self.others else text
+
+    @property
+    def _elsewhere(self) -> str:
+        return f"No record is of {self.environment}; there are records of {', '.join(self.others)}."
 
     def outputs(self) -> Mapping[str, str]:
         """Return the four figures as plain numbers: deployments a day, seconds, share, seconds; empty for none."""
@@ -69,13 +81,22 @@ def measure(records: Iterable[Record], window: Window, environment: str) -> Meas
     Raises:
         DeliveryError: the records contradict themselves.
     """
+    others: set[str] = set()
+
+    def of_environment() -> Iterator[Record]:
+        for each in records:
+            if each.environment == environment:
+                yield each
+            else:
+                others.add(each.environment)
+
     try:
-        history = link(each for each in records if each.environment == environment)
+        history = link(of_environment())
     except ValueError as error:
         raise DeliveryError(f"The records cannot be measured: {error}.", Exit.USAGE) from None
     names = history.applications
     each = {name: figures(history.of(name), window) for name in names} if len(names) > 1 else {}
-    return Measured(environment, figures(history, window), each)
+    return Measured(environment, figures(history, window), each, () if names else tuple(sorted(others)))
 
 
 def figures_document(found: Figures) -> dict[str, Any]:
@@ -149,7 +170,7 @@ def markdown(found: Figures, environment: str, applications: Mapping[str, Figure
         text += ["", "| Application | Deployments a day | Lead time | Failure rate | Time to restore |"]
         text.append("|---|---|---|---|---|")
         text += [
-            f"| {name} | {each.per_day:.2f} | {duration(each.lead_time.median)} |"
+            f"| {cell(name)} | {each.per_day:.2f} | {duration(each.lead_time.median)} |"
             f" {rate(each.change_failure_rate)} | {duration(each.restore.median)} |"
             for name, each in applications.items()
         ]

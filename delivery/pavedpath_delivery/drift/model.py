@@ -10,7 +10,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pavedpath_delivery.kit.documents import Json
-from pavedpath_delivery.scan.exceptions import DEFAULT_DAYS, parse_file
 
 
 class Severity(StrEnum):
@@ -114,15 +113,6 @@ class Exceptions(BaseModel):
 
     version: Literal[1] = Field(description="Of this format.")
     exceptions: tuple[Accepted, ...]
-
-
-def parse_exceptions(text: str, today: date, days: int = DEFAULT_DAYS) -> tuple[Accepted, ...]:
-    """Return the exceptions of a file; `days` is how far ahead one may expire.
-
-    Raises:
-        DeliveryError: it is not of the format; every offender with its reason.
-    """
-    return parse_file(text, today, days, Exceptions, lambda file: file.exceptions).exceptions
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavedpath_delivery.drift import hub, releases, rules, stacks
-from pavedpath_delivery.drift.model import Accepted, Audit, Drift, Finding, Unchecked, parse_exceptions
+from pavedpath_delivery.drift.model import Accepted, Audit, Drift, Exceptions, Finding, Unchecked
+from pavedpath_delivery.kit import written
 from pavedpath_delivery.kit.documents import objects
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.markdown import cell
 from pavedpath_delivery.kit.plain import plain
+from pavedpath_delivery.scan.exceptions import DEFAULT_DAYS, FIX, usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,14 +75,12 @@ def exceptions(path: Path | None, now: datetime) -> tuple[Accepted, ...]:
     """Return the exceptions of a file; none without one.
 
     Raises:
-        DeliveryError: it cannot be read or used.
+        DeliveryError: it cannot be read, or cannot be used; every offender with its reason.
     """
     if path is None:
         return ()
-    try:
-        return parse_exceptions(path.read_text(encoding="utf-8"), now.date())
-    except OSError as error:
-        raise DeliveryError(f"{path} cannot be read ({error.strerror}).", Exit.USAGE) from None
+    found = written.load(path, Exceptions, "file of exceptions", FIX).exceptions
+    return usable(found, path, now.date(), DEFAULT_DAYS)
 
 
 def look(asked: Asked, sources: Sources, policy: rules.Policy, now: datetime) -> Iterator[Audit]:
@@ -146,8 +147,8 @@ class DriftReport:
             text += ["| Severity | Where | Is | Should be | Fix |", "|---|---|---|---|---|"]
             for each in found.findings:
                 cells = (each.severity, each.where, each.found, each.wanted, each.fix)
-                text.append(f"| {' | '.join(map(_cell, cells))} |")
-        text += ["", *(f"- not checked: {_cell(each.where)}: {_cell(each.reason)}" for each in found.unchecked)]
+                text.append(f"| {' | '.join(map(cell, cells))} |")
+        text += ["", *(f"- not checked: {cell(each.where)}: {cell(each.reason)}" for each in found.unchecked)]
         return "\n".join(text).rstrip() + "\n"
 
     def outputs(self) -> Mapping[str, str]:
@@ -199,7 +200,3 @@ def _told(each: Finding) -> list[str]:
         f"       why: {each.why}",
         f"       fix: {each.fix}",
     ]
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

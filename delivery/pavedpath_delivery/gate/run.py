@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pavedpath_delivery.gate import results, rules
 from pavedpath_delivery.gate.judge import Judgement, State, Verdict, judge
 from pavedpath_delivery.kit.errors import Exit
+from pavedpath_delivery.kit.markdown import cell
 from pavedpath_delivery.kit.plain import plain
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ class Gate:
         for each in self.verdict.judgements:
             value = "" if each.value is None else f"{each.value:.6g}"
             cells = (_SIGNS[each.state], each.rule.id, value, _wanted(each), each.why)
-            lines.append(f"| {' | '.join(map(_cell, cells))} |")
+            lines.append(f"| {' | '.join(map(cell, cells))} |")
         stated = [*([self.refusal] if self.refusal else []), *self.verdict.problems, *self.verdict.notes]
-        lines += ["", *(f"- {_cell(each)}" for each in stated)] if stated else []
+        lines += ["", *(f"- {cell(each)}" for each in stated)] if stated else []
         return "\n".join(lines) + "\n"
 
     def outputs(self) -> Mapping[str, str]:
@@ -103,7 +104,3 @@ def _row(each: Judgement) -> dict[str, Any]:
         "severity": str(each.rule.severity),
         "why": each.why,
     }
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

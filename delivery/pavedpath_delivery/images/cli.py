@@ -9,7 +9,7 @@ import typer
 from pavedpath_delivery.images.kinds import Kind
 from pavedpath_delivery.kit.actions import Actions
 from pavedpath_delivery.kit.command import DryRun, Format, Output, run
-from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.errors import DeliveryError, Exit, together
 
 if TYPE_CHECKING:
     from pavedpath_delivery.images.references import Reference
@@ -99,6 +99,7 @@ def promote(
     from pavedpath_delivery.kit.clock import SystemClock
 
     def work(progress: Console) -> room.Promoted:
+        together(lambda: _by_digest(image), lambda: _targets(to))
         wishes = room.Wishes(_by_digest(image), _targets(to), frozenset(moving or ()), adopt)
         with Registries(os.environ, SystemClock()) as registries:
             return room.promote(registries, wishes, lambda line: progress.print(line, markup=False), dry_run=dry_run)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from pavedpath_delivery.kit.errors import DeliveryError
 from pavedpath_delivery.kit.plain import visible
 
 
@@ -39,11 +40,19 @@ class Actions:
         return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
 
     def set_outputs(self, outputs: Mapping[str, str]) -> None:
-        """Set outputs of the step; a value may have many lines."""
+        """Set outputs of the step; a value may have many lines.
+
+        Raises:
+            DeliveryError: the file that GITHUB_OUTPUT names cannot be written.
+        """
         self._append("GITHUB_OUTPUT", "".join(_assignment(name, value) for name, value in outputs.items()))
 
     def add_summary(self, markdown: str) -> None:
-        """Add to the summary of the job."""
+        """Add to the summary of the job.
+
+        Raises:
+            DeliveryError: the file that GITHUB_STEP_SUMMARY names cannot be written.
+        """
         markdown = visible(markdown)
         self._append("GITHUB_STEP_SUMMARY", markdown if markdown.endswith("\n") or not markdown else f"{markdown}\n")
 
@@ -63,8 +72,12 @@ class Actions:
     def _append(self, variable: str, text: str) -> None:
         path = self.environ.get(variable)
         if path and text:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(text)
+            try:
+                with Path(path).open("a", encoding="utf-8") as file:
+                    file.write(text)
+            except OSError as error:
+                reason = f"which cannot be written ({error.strerror}). Fix: unset it outside of a job."
+                raise DeliveryError(f"{variable} names {path}, {reason}") from error
 
     def _command(self, name: str, text: str, properties: str = "") -> None:
         if self.running:

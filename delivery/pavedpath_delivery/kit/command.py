@@ -63,11 +63,11 @@ def run(command: Callable[["Console"], Report], output: Output, actions: Actions
 
     job = actions or Actions.current()
     progress = Console(stderr=True)
+    report: Report | None = None
     try:
-        report = command(progress)
+        report = _made(command, progress)
         if output is Output.JSON:
-            # Within JSON `##[` can stand in a text alone, and reads the same there when it is escaped.
-            sys.stdout.write(json.dumps(report.document(), indent=2).replace("##[", r"#\u0023[") + "\n")
+            write_json(report.document())
         else:
             report.show(Console())
         job.set_outputs(report.outputs())
@@ -77,6 +77,32 @@ def run(command: Callable[["Console"], Report], output: Output, actions: Actions
         progress.print(str(error), markup=False)
         job.error(str(error))
         code = error.code
+        if report is None:
+            write_failure(output, code, str(error))
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
+        if report is None:
+            write_failure(output, code, "interrupted")
     raise typer.Exit(int(code))
+
+
+def _made(command: Callable[["Console"], Report], progress: "Console") -> Report:
+    """Do the work. A file that nobody foresaw to be out of reach (a full disk, a folder of another user) is no bug."""
+    try:
+        return command(progress)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise DeliveryError(f"{error.filename}: {error.strerror}. Fix: see to the file, then run it again.") from error
+
+
+def write_json(document: Mapping[str, Any]) -> None:
+    """Print a document alone on stdout."""
+    # Within JSON `##[` can stand in a text alone, and reads the same there when it is escaped.
+    sys.stdout.write(json.dumps(document, indent=2).replace("##[", r"#\u0023[") + "\n")
+
+
+def write_failure(output: Output, code: Exit, message: str) -> None:
+    """Print why there is no result where a program reads stdout; people find it on stderr."""
+    if output is Output.JSON:
+        write_json({"error": {"code": int(code), "message": message}})

@@ -1,5 +1,6 @@
 """The exit codes of `pavedpath` and the errors that carry them."""
 
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -35,3 +36,19 @@ class DeliveryError(Exception):
     def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
         super().__init__(message)
         self.code = code
+
+
+def together(*checks: Callable[[], object]) -> None:
+    """Make checks that each raise what is wrong, and raise all of it at once.
+
+    Raises:
+        DeliveryError: every message, a line or more each; the code is that of the first.
+    """
+    found: list[DeliveryError] = []
+    for check in checks:
+        try:
+            check()
+        except DeliveryError as error:
+            found.append(error)
+    if found:
+        raise DeliveryError("\n".join(map(str, found)), found[0].code)

@@ -17,6 +17,7 @@ _WORDS: Mapping[str, str] = {
     "bool_parsing": "it must be true or false",
     "bool_type": "it must be true or false",
     "string_type": "it must be a text",
+    "timezone_aware": "it must have a time zone, such as Z",
     "sequence_str": "it must be a list",
     "is_instance_of": "it must be a list",
 }
@@ -24,6 +25,7 @@ _KINDS: Mapping[str, str] = {
     "int": "it must be a whole number",
     "float": "it must be a number",
     "date": "it must be a date such as 2030-12-31",
+    "datetime": "it must be a time such as 2030-12-31T09:00:00Z",
     "model": "it must be keys with values",
     "dict": "it must be keys with values",
     "mapping": "it must be keys with values",

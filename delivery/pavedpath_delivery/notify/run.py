@@ -199,6 +199,8 @@ def _is_safe(address: str) -> bool:
 
 def _split(address: str) -> Any:
     try:
-        return urlsplit(address)
+        parts = urlsplit(address)
+        _ = parts.port  # it is read only here: one that is no number is no address either
     except ValueError:
         return None
+    return parts

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pavedpath_delivery.kit.command import DryRun, Format, Output, run
-from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.errors import DeliveryError, Exit, together
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pavedpath_delivery.images.versions import Version
     from pavedpath_delivery.kit.command import Report
 
 _TOKEN = "RELEASE_TOKEN"  # noqa: S105  the variable's name
@@ -39,19 +40,18 @@ def release(  # noqa: PLR0913, PLR0917  # an option is an argument to Typer
 
     def work(progress: "Console") -> "Report":
         from pavedpath_delivery.images.registry import Registries
-        from pavedpath_delivery.images.versions import Version
         from pavedpath_delivery.kit.clock import SystemClock
         from pavedpath_delivery.kit.github import connect
         from pavedpath_delivery.release.hub import Hub
         from pavedpath_delivery.release.images import RegistryIndex, check_names
         from pavedpath_delivery.release.publish import Wish, publish
 
-        parsed = Version.parse(version)
-        if parsed is None:
-            raise DeliveryError(f"{version}: a version is vX.Y.Z or vX.Y.Z-PRERELEASE, as v1.4.0-rc.1.", Exit.USAGE)
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-            raise DeliveryError(f"--repository {repository or 'is missing'}: OWNER/NAME is wanted.", Exit.USAGE)
-        check_names(image or [])
+        together(
+            lambda: _parsed(version),
+            lambda: _check_repository(repository),
+            lambda: check_names(image or []),
+            lambda: _with_token(os.environ, insist=triggers_workflows),
+        )
 
         def say(line: str) -> None:
             progress.print(line, markup=False)
@@ -59,12 +59,26 @@ def release(  # noqa: PLR0913, PLR0917  # an option is an argument to Typer
         environ = _with_token(os.environ, insist=triggers_workflows)
         if environ.get("GITHUB_ACTIONS") == "true" and not environ.get(_TOKEN):
             say(f"Tags that GITHUB_TOKEN makes start no workflow; {_TOKEN}, of an app or a person, makes some that do.")
-        wish = Wish(parsed, commit or _head(), image or [], hotfix, branch)
+        wish = Wish(_parsed(version), commit or _head(), image or [], hotfix, branch)
         with Registries(os.environ, SystemClock()) as registries:
             hub = Hub(connect(environ), repository)
             return publish(hub, RegistryIndex(registries), wish, say, dry_run=dry_run)
 
     run(work, output)
+
+
+def _parsed(version: str) -> "Version":
+    from pavedpath_delivery.images.versions import Version
+
+    found = Version.parse(version)
+    if found is None:
+        raise DeliveryError(f"{version}: a version is vX.Y.Z or vX.Y.Z-PRERELEASE, as v1.4.0-rc.1.", Exit.USAGE)
+    return found
+
+
+def _check_repository(repository: str) -> None:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise DeliveryError(f"--repository {repository or 'is missing'}: OWNER/NAME is wanted.", Exit.USAGE)
 
 
 def _with_token(environ: Mapping[str, str], *, insist: bool) -> Mapping[str, str]:

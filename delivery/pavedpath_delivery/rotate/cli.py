@@ -43,7 +43,7 @@ def plan(
         from pavedpath_delivery.rotate import policy as rules
         from pavedpath_delivery.rotate import run as room
 
-        limits = rules.load(policy) if policy else rules.Policy(max_age_days=max_age)
+        limits = rules.load(policy) if policy else rules.Policy(version=1, max_age_days=max_age)
         wanted = places or ([] if aws_secrets else [Path("etc/helm_values")])
         found = [secret for path in room.files(wanted) for secret in room.in_file(path)]
         if aws_secrets:

@@ -7,10 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit import written
 
 DEFAULT_DAYS = 90
 """Source: AWS Security Hub, control SecretsManager.4."""
@@ -32,7 +31,7 @@ class Override(_Model):
 class Policy(_Model):
     """How old a secret may get."""
 
-    version: Literal[1] = 1
+    version: Literal[1]
     max_age_days: _Days = DEFAULT_DAYS
     overrides: tuple[Override, ...] = ()
 
@@ -48,18 +47,7 @@ def load(path: Path) -> Policy:
     Raises:
         DeliveryError: it is none; names every offender.
     """
-    try:
-        document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(document, dict) or "version" not in document:
-            raise DeliveryError(f"{path} is no policy: it has no version. Fix: begin it with version: 1.", Exit.USAGE)
-        return Policy.model_validate(document)
-    except OSError as error:
-        raise DeliveryError(f"{path} cannot be read ({error.strerror}).", Exit.USAGE) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise DeliveryError(f"{path} is no YAML.", Exit.USAGE) from None
-    except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise DeliveryError(f"{path}: {said}.", Exit.USAGE) from None
+    return written.load(path, Policy, "policy", "begin it with version: 1, then max_age_days and overrides.")
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,8 @@ def in_plain_words(error: Any, secret: str) -> DeliveryError:
     from botocore.exceptions import ClientError
 
     if not isinstance(error, ClientError):
-        return DeliveryError(f"{secret}: AWS cannot be asked ({type(error).__name__}).")
+        fix = "set AWS_REGION and the credentials of the environment's role, and see that AWS can be reached."
+        return DeliveryError(f"{secret}: AWS cannot be asked ({type(error).__name__}). Fix: {fix}")
     code = str(error.response.get("Error", {}).get("Code", "no reason"))
     fixes = {
         "ResourceNotFoundException": "is it the name of a secret of this account and region?",

@@ -3,13 +3,13 @@
 Its JSON Schema is `exceptions.schema.json` beside this module, for editors.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from pavedpath_delivery.kit import written
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.scan.report import Finding
 
@@ -25,7 +25,7 @@ class Expiring(Protocol):
         ...
 
 
-_File = TypeVar("_File", bound=BaseModel)
+ExpiringT = TypeVar("ExpiringT", bound=Expiring)
 
 
 class Waiver(BaseModel):
@@ -55,55 +55,41 @@ class Waivers(BaseModel):
     exceptions: tuple[Waiver, ...]
 
 
-def parse_exceptions(text: str, today: date, days: int = DEFAULT_DAYS) -> tuple[Waiver, ...]:
-    """Return the exceptions of a file. Pure.
+FIX = "write `version: 1`, then `exceptions:`, a list."
+"""What to do about a file that is not of the format."""
+
+
+def load(path: Path, today: date, days: int = DEFAULT_DAYS) -> tuple[Waiver, ...]:
+    """Return the exceptions of a file.
 
     Args:
-        text: the file.
+        path: the file.
         today: in UTC.
         days: how far ahead an exception may expire.
 
     Raises:
-        DeliveryError: it is not of the format; every offender with its reason.
+        DeliveryError: it cannot be read, or cannot be used; every offender with its reason.
     """
-    return parse_file(text, today, days, Waivers, lambda file: file.exceptions).exceptions
+    return usable(written.load(path, Waivers, "file of exceptions", FIX).exceptions, path, today, days)
 
 
-def parse_file(
-    text: str, today: date, days: int, model: type[_File], entries: Callable[[_File], Sequence[Expiring]]
-) -> _File:
-    """Return a file of exceptions, of whatever kind `model` describes. Pure.
+def usable(found: tuple[ExpiringT, ...], path: Path, today: date, days: int) -> tuple[ExpiringT, ...]:
+    """Return the exceptions of a file, of whatever kind, as they are. Pure.
 
     Raises:
-        DeliveryError: it is not of the format, or an exception is there twice or expires too late; every offender.
+        DeliveryError: one is there twice or expires too late; every offender.
     """
-    try:
-        document: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DeliveryError(f"The exceptions are no YAML: {error}", Exit.USAGE) from error
-    try:
-        file = model.model_validate(document)
-    except ValidationError as error:
-        raise DeliveryError(_problems(error.errors(), document), Exit.USAGE) from error
-    waivers, latest = entries(file), today + timedelta(days=days)
+    latest = today + timedelta(days=days)
     problems = [
-        f"exceptions[{number}] ({each}): expires {each.expires}, in more than {days} days. Fix: {latest} at the latest"
-        for number, each in enumerate(waivers)
+        f"  exceptions.{number} ({each}): expires {each.expires}, in more than {days} days. Fix: {latest} at the latest"
+        for number, each in enumerate(found)
         if each.expires > latest
     ]
     problems += [
-        f"exceptions[{number}] ({each}): it is there twice. Fix: keep one"
-        for number, each in enumerate(waivers)
-        if any(str(each) == str(other) for other in waivers[:number])
+        f"  exceptions.{number} ({each}): it is there twice. Fix: keep one"
+        for number, each in enumerate(found)
+        if any(str(each) == str(other) for other in found[:number])
     ]
     if problems:
-        raise DeliveryError("\n".join(["The exceptions cannot be used:", *problems]), Exit.USAGE)
-    return file
-
-
-def _problems(errors: Sequence[Mapping[str, Any]], document: object) -> str:
-    lines = ["The exceptions are not of the format (`version: 1` and `exceptions:`, a list):"]
-    for each in errors:
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in each["loc"]).lstrip(".")
-        lines.append(f"{where or type(document).__name__}: {each['msg']}")
-    return "\n".join(lines)
+        raise DeliveryError("\n".join([f"{path} cannot be used:", *problems]), Exit.USAGE)
+    return found

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pavedpath_delivery.images.references import Reference
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.markdown import cell
 from pavedpath_delivery.kit.plain import plain
-from pavedpath_delivery.scan.exceptions import DEFAULT_DAYS, Waiver, parse_exceptions
+from pavedpath_delivery.scan import exceptions
+from pavedpath_delivery.scan.exceptions import DEFAULT_DAYS, Waiver
 from pavedpath_delivery.scan.report import Finding, MalformedError, ScanReport, Severity, parse_report
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ class Verdict:
 
     def summary(self) -> str:
         """Return the verdict as Markdown."""
-        lines = [f"### Scan: {'red' if self.blocking else 'green'}", "", _cell(self.headline), ""]
+        lines = [f"### Scan: {'red' if self.blocking else 'green'}", "", cell(self.headline), ""]
         rows = [(each, "blocks") for each in self.blocking]
         rows += [(each, f"excepted until {waiver.expires}: {waiver.reason}") for each, waiver in self.excepted]
         rows += [(each, "no fix yet") for each in self.unfixed]
@@ -125,7 +127,7 @@ class Verdict:
             lines += [_row(each, why) for each, why in rows[:_ROWS]]
         if len(rows) > _ROWS:
             lines.append(f"\nand {len(rows) - _ROWS} more in the report")
-        return "\n".join([*lines, "", *(f"- {_cell(remark)}" for remark in self.remarks)]).rstrip() + "\n"
+        return "\n".join([*lines, "", *(f"- {cell(remark)}" for remark in self.remarks)]).rstrip() + "\n"
 
     def outputs(self) -> Mapping[str, str]:
         """Return the counts `blocking` and `excepted`."""
@@ -205,10 +207,7 @@ def gate(asked: Asked, today: date) -> Verdict:
     path = asked.report
     waivers: Sequence[Waiver] = ()
     if asked.exceptions:
-        try:
-            waivers = parse_exceptions(asked.exceptions.read_text(encoding="utf-8"), today, asked.days)
-        except (OSError, UnicodeDecodeError) as error:
-            raise DeliveryError(f"{asked.exceptions} cannot be read: {error}", Exit.USAGE) from error
+        waivers = exceptions.load(asked.exceptions, today, asked.days)
     try:
         wanted = Reference.parse(asked.image) if asked.image else None
     except ValueError as error:
@@ -240,12 +239,6 @@ def _finding(each: Finding) -> dict[str, str]:
 
 
 def _row(each: Finding, why: str) -> str:
-    link = f"[{_cell(each.id)}]({each.url})" if each.url.startswith("https://") else _cell(each.id)
-    cells = [each.severity.value, link, *map(_cell, (each.package, each.installed, each.fixed, why))]
+    link = f"[{cell(each.id)}]({each.url})" if each.url.startswith("https://") else cell(each.id)
+    cells = [each.severity.value, link, *map(cell, (each.package, each.installed, each.fixed, why))]
     return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """Return text that stays in its cell; a report's words come from packages that someone else wrote."""
-    line = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-    return line.replace("<", "&lt;").replace("[", "\\[").replace("`", "'")

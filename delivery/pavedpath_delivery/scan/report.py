@@ -82,7 +82,7 @@ def parse_report(text: str) -> ScanReport:
         raise MalformedError("it is empty: the scanner did not get to its end")
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedError(f"it is no JSON, or broke off ({error})") from error
     root = fields(document)
     if "SchemaVersion" in root:

@@ -1,6 +1,7 @@
 """The commands `pavedpath smoke`, `health` and `diagnose`. What they do is imported only when they run."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,14 +32,18 @@ def smoke(
 
     def work(_: "Console") -> "SmokeReport":
         from pavedpath_delivery.kit.durations import seconds
+        from pavedpath_delivery.kit.errors import together
         from pavedpath_delivery.smoke.http import Client, target
         from pavedpath_delivery.smoke.probe import smoke as ask_all
         from pavedpath_delivery.smoke.report import SmokeReport
         from pavedpath_delivery.smoke.spec import headers, load
 
+        def usable() -> None:
+            together(*(partial(headers, endpoint, os.environ) for endpoint in load(spec).all))
+
+        # All that is wrong, a variable that is missing, too, is told before anything is asked.
+        together(lambda: target(base_url, host), usable, lambda: seconds(budget, "--budget"))
         place, wanted, clock = target(base_url, host), load(spec), SystemClock()
-        for endpoint in wanted.all:
-            headers(endpoint, os.environ)  # a variable that is missing is told before anything is asked
         limit, started = seconds(budget, "--budget"), clock.monotonic()
         outcomes = ask_all(wanted.all, Client(place, os.environ), clock, limit)
         return SmokeReport(place.host, outcomes, clock.monotonic() - started)
@@ -55,13 +60,16 @@ def health(
     """Wait until all workloads of a release run, and say which pod keeps them from it."""
 
     def work(console: "Console") -> "HealthReport":
+        from pavedpath_delivery.deploy import names
         from pavedpath_delivery.kit.durations import seconds
+        from pavedpath_delivery.kit.errors import together
         from pavedpath_delivery.kit.kube import KubernetesApi
         from pavedpath_delivery.smoke.health import wait
 
         def say(line: str) -> None:
             console.print(line, markup=False)
 
+        together(lambda: names.check(app, namespace), lambda: seconds(budget, "--budget"))
         limit = seconds(budget, "--budget")
         return wait(KubernetesApi.from_environment(os.environ), app, namespace, SystemClock(), limit, say)
 
@@ -79,9 +87,11 @@ def diagnose(
     """Collect events, states, logs and history of a release in one bundle without secrets."""
 
     def work(_: "Console") -> "Diagnosis":
+        from pavedpath_delivery.deploy import names
         from pavedpath_delivery.kit.kube import KubernetesApi
         from pavedpath_delivery.smoke.diagnose import diagnose as collect
 
+        names.check(app, namespace)
         api, now = KubernetesApi.from_environment(os.environ), SystemClock().now()
         return collect(api, app, namespace, out, now, limit=limit * 1_000_000, log_lines=log_lines)
 

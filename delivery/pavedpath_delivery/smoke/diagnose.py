@@ -12,10 +12,10 @@ from pavedpath_delivery.deploy.releases import Revision, read_record
 from pavedpath_delivery.deploy.secrets import Hider
 from pavedpath_delivery.kit.documents import Properties, fields, objects
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.markdown import cell
 from pavedpath_delivery.kit.plain import plain
 from pavedpath_delivery.smoke import scrub
 from pavedpath_delivery.smoke.bundle import Bundle
-from pavedpath_delivery.smoke.report import cell
 from pavedpath_delivery.smoke.rollout import KINDS, State, belongs, selects, why
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pavedpath_delivery.kit.clock import Clock
 from pavedpath_delivery.kit.documents import Properties, fields
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
+from pavedpath_delivery.kit.markdown import cell
 from pavedpath_delivery.kit.plain import plain
-from pavedpath_delivery.smoke.report import cell
 from pavedpath_delivery.smoke.rollout import KINDS, Kind, State, Verdict, belongs, first_problem, selects
 
 if TYPE_CHECKING:

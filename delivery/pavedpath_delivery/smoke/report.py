@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pavedpath_delivery.kit.errors import Exit
+from pavedpath_delivery.kit.markdown import cell
 from pavedpath_delivery.kit.plain import plain
 from pavedpath_delivery.smoke.probe import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def cell(text: str) -> str:
-    """Return a text as a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 @dataclass(frozen=True)

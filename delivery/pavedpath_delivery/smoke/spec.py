@@ -7,12 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pavedpath_delivery.kit.documents import Json
+from pavedpath_delivery.kit import written
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
-from pavedpath_delivery.kit.mistakes import mistakes
 
 SCHEMA_FILE = Path(__file__).with_name("smoke.schema.json")
 _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\['([^']+)'\]")
@@ -169,17 +167,7 @@ def load(path: Path | None) -> Spec:
     """
     if path is None:
         return Spec()
-    try:
-        document: Json = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DeliveryError(f"{path} cannot be read: {error}", Exit.USAGE) from error
-    try:
-        spec = Spec.model_validate(document)
-    except ValidationError as error:
-        lines = [f"  {each}" for each in mistakes(error, document)]
-        raise DeliveryError(
-            "\n".join((f"{path} is no smoke test:", *lines, f"Fix: see the schema, {SCHEMA_FILE.name}.")), Exit.USAGE
-        ) from error
+    spec = written.load(path, Spec, "smoke test", f"see the schema, {SCHEMA_FILE.name}.")
     if not spec.all:
         raise DeliveryError(f"{path} asks nothing. Fix: name endpoints, or leave `standard` on.", Exit.USAGE)
     return spec

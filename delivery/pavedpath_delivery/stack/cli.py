@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pavedpath_delivery.kit.command import Format, Output
+from pavedpath_delivery.kit.actions import Actions
+from pavedpath_delivery.kit.command import Format, Output, write_failure
 from pavedpath_delivery.kit.errors import DeliveryError
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
 
@@ -41,11 +42,16 @@ def _run(stacks: list[str], cwd: Path, command: "Callable[[Flow], Exit]", output
         root = find_root(cwd.resolve())
         check_stacks(stacks, root)
         code = command(Flow(Engine(root), console, lambda: KubernetesApi.from_environment(os.environ)))
+        if code not in (Exit.OK, Exit.CHANGES):
+            write_failure(output, code, f"It did not work for all of {', '.join(stacks)}; stderr has the reason.")
     except DeliveryError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
+        Actions.current().error(str(error))
         code = error.code
+        write_failure(output, code, str(error))
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
+        write_failure(output, code, "interrupted")
     raise typer.Exit(int(code))
 
 

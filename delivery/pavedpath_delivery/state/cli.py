@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pavedpath_delivery.kit.command import DryRun, Format, Output
+from pavedpath_delivery.kit.actions import Actions
+from pavedpath_delivery.kit.command import DryRun, Format, Output, write_failure
 from pavedpath_delivery.kit.errors import DeliveryError
 from pavedpath_delivery.stack.cli import Cwd, Stacks
 from pavedpath_delivery.stack.errors import Exit, StackCommandError
@@ -59,9 +60,12 @@ def _run(cwd: Path, output: Output, stacks: list[str], work: "Callable[[Engine, 
         code = work(Engine(root), talk)
     except DeliveryError as error:
         print(error, file=sys.stderr)  # noqa: T201  as it stands: rich would wrap commands that are to be copied
+        Actions.current().error(str(error))
         code = error.code
+        write_failure(output, code, str(error))
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
+        write_failure(output, code, "interrupted")
     raise typer.Exit(int(code))
 
 

@@ -71,7 +71,7 @@ def operate(operation: str, name: str) -> int:
 
     signal.signal(signal.SIGINT, note)
     if part("plugin").exists():
-        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+        sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
         part("plugin").write_text(str(subprocess.Popen(sleep, process_group=0).pid))
     if part("jsonl").exists():
         sys.stdout.write(part("jsonl").read_text())

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from socket import gethostname
 from typing import Any
@@ -135,6 +134,16 @@ def test_preview_as_json_prints_nothing_else_on_stdout(project: Project) -> None
     result = run(project, "preview", "dev", "--output", "json")
     document: dict[str, Any] = json.loads(result.stdout)
     assert [len(stack["changes"]) for stack in document["stacks"]] == [2]
+
+
+@pytest.mark.parametrize("command", ["preview", "refresh"])
+def test_a_failure_of_the_engine_is_json_too(project: Project, command: str) -> None:
+    project.state("dev")
+    project.operation(command, "dev", "failed", code=1)
+    result = run(project, command, "dev", "--output", "json")
+    assert result.exit_code == Exit.FAILED
+    assert json.loads(result.stdout)["error"]["code"] == 1
+    assert "broken" in result.stderr
 
 
 def test_preview_of_a_new_stack_leaves_none_behind(project: Project) -> None:
@@ -291,11 +300,9 @@ def test_ctrl_c_ends_with_130_and_the_stack_is_told(project: Project) -> None:
     project.operation("up", "dev", "up", code=1, hang="once")
     command = [sys.executable, "-c", "from pavedpath_delivery.cli import main; main()", "stack", "up", "dev"]
     with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 20
-        while "up" not in project.verbs() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
+        assert process.stdout is not None
+        assert any("created" in line for line in process.stdout)  # it follows the engine, which waits to be told
         process.send_signal(2)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == Exit.INTERRUPTED
     assert "dev: interrupted; the next run goes on from here" in out

@@ -2,7 +2,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import psutil
 from pavedpath_delivery.stack.repair.orphans import Process, end_orphans, is_listening, orphans
@@ -27,9 +26,8 @@ def test_an_orphan_of_this_backend_is_ended_and_one_with_an_engine_is_not() -> N
     with socket.create_server(("127.0.0.1", 0)) as engine:
         port = engine.getsockname()[1]
         assert is_listening(port)
-        command = [sys.executable, "-c", "import time; time.sleep(60)", "pulumi-resource-fake", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-c", "import time; time.sleep(600)", "pulumi-resource-fake", f"127.0.0.1:{port}"]
         child = subprocess.Popen(command, env={**os.environ, "PULUMI_BACKEND_URL": backend})
-        time.sleep(0.2)
         assert end_orphans(backend) == []
     assert end_orphans(f"{backend}/other") == []
     assert child.poll() is None

@@ -89,11 +89,12 @@ def test_an_update_that_is_blocked_late_says_so_too(guarded: Project) -> None:
     assert run(guarded, "up", "dev").exit_code == Exit.POLICY
 
 
-def test_a_blocked_preview_ends_with_the_same_code_and_no_json(guarded: Project) -> None:
+def test_a_blocked_preview_ends_with_the_same_code_and_no_result(guarded: Project) -> None:
     guarded.operation("preview", "dev", "policy", code=1)
     result = run(guarded, "preview", "dev", "--output", "json")
     assert result.exit_code == Exit.POLICY
-    assert result.stdout == ""
+    assert json.loads(result.stdout).keys() == {"error"}
+    assert json.loads(result.stdout)["error"]["code"] == Exit.POLICY
     assert "policy: required-tags" in result.stderr
 
 

@@ -72,7 +72,7 @@ class Reader:
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=300)
 
 
 def reader() -> Iterator[Reader]:

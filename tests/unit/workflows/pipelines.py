@@ -66,6 +66,12 @@ def _orders(approval: Approval) -> Pipeline:
     return Pipeline(made.workflows, made.surroundings, {"delivery.mk": made.files["delivery.mk"]})
 
 
+def _locked() -> Pipeline:
+    lock = ".github/delivery.txt"
+    made = python_service("orders", images=["api"], chart="charts/orders", environments=[DEV], delivery_lock=lock)
+    return Pipeline(made.workflows, made.surroundings)
+
+
 def _values() -> Pipeline:
     """A repository that holds values only: its chart and its images come from elsewhere."""
     shop = service(DEV, images=(), chart="oci://ghcr.io/acme/charts/web-service:1.2.0")
@@ -115,6 +121,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     "branch": _orders(Approval.BRANCH),
     "reviewers": _orders(Approval.REVIEWERS),
     "dispatch": _orders(Approval.DISPATCH),
+    "locked": _locked(),
     "values": _values(),
     "platform": _platform(),
     "helm": _helm(),
@@ -124,7 +131,11 @@ PIPELINES: Mapping[str, Pipeline] = {
 }
 
 
-SHOWN: Mapping[str, Sequence[str]] = {"reviewers": ["deploy.yml"], "dispatch": ["deploy-prod.yml"]}
+SHOWN: Mapping[str, Sequence[str]] = {
+    "reviewers": ["deploy.yml"],
+    "dispatch": ["deploy-prod.yml"],
+    "locked": ["rollback.yml"],
+}
 """Of these pipelines only what sets them apart from `branch`."""
 
 

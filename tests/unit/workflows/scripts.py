@@ -53,7 +53,7 @@ true
 def shellcheck(script: str, dialect: str = "bash") -> str:
     """Return what shellcheck says about a script; empty for nothing."""
     command = [_SHELLCHECK, "--norc", "--shell", dialect, "--format", "gcc", "-"]
-    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=300)
     return done.stdout + done.stderr
 
 
@@ -112,7 +112,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
 
 

@@ -71,7 +71,7 @@ class TestRendered:
     def test_they_pass_zizmor(self) -> None:
         command = [Path(sys.executable).with_name("zizmor"), "--offline", "--no-config", "--format", "json"]
         done = subprocess.run(
-            [*command, *(GOLDEN / each for each in WORKFLOWS)], capture_output=True, text=True, check=False, timeout=60
+            [*command, *(GOLDEN / each for each in WORKFLOWS)], capture_output=True, text=True, check=False, timeout=300
         )
         found: list[dict[str, Any]] = json.loads(done.stdout)
         above = [each for each in found if each["determinations"]["severity"] not in ("Informational", "Unknown")]

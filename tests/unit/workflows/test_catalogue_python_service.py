@@ -44,6 +44,7 @@ options = st.fixed_dictionaries(
         "hotfixes": st.booleans(),
         "scan_exceptions": st.just(".github/exceptions.yaml"),
         "owner": st.just("Acme"),
+        "delivery_lock": st.just(".github/delivery.txt"),
     },
 )
 

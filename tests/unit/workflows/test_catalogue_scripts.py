@@ -1,14 +1,17 @@
 """The few decisions that are made in scripts, made by the shell that a runner makes them with."""
 
+import hashlib
 import json
 import os
 import subprocess
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pavedpath.workflows.catalogue import Blueprint, release
 from pavedpath.workflows.catalogue.jobs import changes
+from pavedpath.workflows.catalogue.steps import STEPS_VERSION
 from pavedpath.workflows.checks import gate_job
 from pavedpath.workflows.model import Job, Run
 from pavedpath.workflows.rendering import script
@@ -218,6 +221,72 @@ class TestKubeconfig:
         assert (tmp_path / "kubeconfig").read_text() == "apiVersion: v1"
         assert (tmp_path / "kubeconfig").stat().st_mode & 0o777 == 0o600
         assert (tmp_path / "env").read_text() == f"KUBECONFIG={tmp_path}/kubeconfig\n"
+
+
+class TestTheLockedCommand:
+    LOCK = ".github/delivery.txt"
+
+    @pytest.fixture
+    def step(self) -> Run:
+        (workflow,) = [each for each in PIPELINES["locked"].workflows if each.file == "rollback.yml"]
+        return of(workflow.jobs["dev_rollback"], name="Install the delivery steps")
+
+    def install(self, step: Run, folder: Path, lock: str) -> "subprocess.CompletedProcess[str]":
+        """Run the step where the registry has one release, which needs nothing."""
+        wheel = folder / "registry" / f"pavedpath_delivery-{STEPS_VERSION}-py3-none-any.whl"
+        wheel.parent.mkdir()
+        about = f"pavedpath_delivery-{STEPS_VERSION}.dist-info"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("told.py", "def main(): print('told')")
+            archive.writestr(f"{about}/METADATA", f"Name: pavedpath-delivery\nVersion: {STEPS_VERSION}\n")
+            archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{about}/entry_points.txt", "[console_scripts]\npavedpath = told:main\n")
+            archive.writestr(f"{about}/RECORD", "")
+        file = folder / ".delivery" / self.LOCK
+        file.parent.mkdir(parents=True)
+        file.write_text(lock.replace("WHEEL", hashlib.sha256(wheel.read_bytes()).hexdigest()))
+        env = {
+            "LOCK": f".delivery/{self.LOCK}",
+            "VENV": str(folder / "delivery"),
+            "GITHUB_PATH": str(folder / "path"),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheel.parent),
+        }
+        return run(step, folder, **env)
+
+    def test_is_what_the_hashes_say(self, step: Run, tmp_path: Path) -> None:
+        done = self.install(step, tmp_path, f"pavedpath-delivery=={STEPS_VERSION} \\\n    --hash=sha256:WHEEL\n")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (folder,) = (tmp_path / "path").read_text().splitlines()
+        assert subprocess.run([f"{folder}/pavedpath"], capture_output=True, check=True).stdout == b"told\n"
+        assert not (tmp_path / ".delivery").exists()
+
+    @pytest.mark.parametrize(
+        ("lock", "why"),
+        [
+            (f"pavedpath-delivery=={STEPS_VERSION} --hash=sha256:{'0' * 64}", "DO NOT MATCH THE HASHES"),
+            (f"pavedpath-delivery=={STEPS_VERSION}", "Hashes are required"),
+            ("pavedpath-delivery==0.0.1 --hash=sha256:WHEEL", f"does not lock pavedpath-delivery=={STEPS_VERSION}"),
+            (f"pavedpath-delivery=={STEPS_VERSION}rc1 --hash=sha256:WHEEL", "does not lock"),
+            (f"other\n# pavedpath-delivery=={STEPS_VERSION}", f"does not lock pavedpath-delivery=={STEPS_VERSION}"),
+        ],
+    )
+    def test_is_nothing_else(self, step: Run, tmp_path: Path, lock: str, why: str) -> None:
+        done = self.install(step, tmp_path, lock)
+        assert done.returncode != 0
+        assert why in done.stdout + done.stderr
+        assert not (tmp_path / "path").exists()
+
+    def test_is_that_of_every_job(self) -> None:
+        runs = [
+            step.run
+            for workflow in PIPELINES["locked"].workflows
+            for job in workflow.jobs.values()
+            for step in job.steps
+            if isinstance(step, Run)
+        ]
+        assert not [each for each in runs if "pipx" in each]
+        assert len([each for each in runs if "--require-hashes" in each]) > 5
 
 
 class TestTags:

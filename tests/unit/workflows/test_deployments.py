@@ -409,6 +409,24 @@ class TestGoingBack:
         jobs["back"] = Job(needs=["deploy"], condition=FAILED, steps=[asks])
         assert repository().with_workflow("deploy.yml", jobs=jobs).problems() == []
 
+    @pytest.mark.parametrize(
+        ("run", "twice"),
+        [
+            ("helm upgrade orders . --atomic || helm rollback orders", True),
+            ("helm upgrade orders . \\\n  --rollback-on-failure || {\n  helm rollback orders\n  exit 1\n}", True),
+            ("pavedpath deploy orders\npavedpath smoke x || pavedpath rollback orders", True),
+            (
+                'pavedpath deploy orders\npavedpath smoke x || pavedpath rollback orders --if-deployed "$REVISION"',
+                False,
+            ),
+            ("helm upgrade orders . || helm rollback orders", False),
+            ("helm rollback orders\nhelm upgrade orders . --atomic", False),
+        ],
+    )
+    def test_in_the_script_of_the_deployment(self, run: str, twice: bool) -> None:
+        one = repository().with_job("deploy.yml", "deploy", steps=[SECRET, Run(run=run)])
+        assert bool(found(one, "going back again would go back too far")) is twice
+
     def test_by_hand_is_free(self) -> None:
         by_hand = on(Dispatch(), steps=[SECRET, Run(run="pavedpath rollback orders --to-revision 3")])
         assert by_hand.problems() == []

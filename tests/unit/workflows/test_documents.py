@@ -21,7 +21,7 @@ PROGRAMS = [block for page in sorted(PAGES.glob("*.md")) for block in blocks(pag
 def zizmor() -> dict[str, Counter[str]]:
     """Return the findings by file and severity."""
     command = [Path(sys.executable).with_name("zizmor"), "--offline", "--no-config", "--format", "json", *SNIPPETS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     counts = {path.name: Counter[str]() for path in SNIPPETS}
     findings: list[dict[str, Any]] = json.loads(done.stdout)
     for each in findings:

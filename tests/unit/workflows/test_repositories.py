@@ -50,7 +50,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def zizmor(*paths: Path) -> list[dict[str, Any]]:
     """Return the findings above informational."""
     command = [Path(sys.executable).with_name("zizmor"), "--offline", "--no-config", "--format", "json", *paths]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return [each for each in found if each["determinations"]["severity"] not in ("Informational", "Unknown")]
 

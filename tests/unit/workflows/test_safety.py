@@ -207,6 +207,9 @@ class TestTheCloud:
             repository().with_workflow("ci.yml", env={"AWS_SESSION_TOKEN": "x"}),
             checked(Run(run="x", env={"KEY": secret("AWS_SECRET_ACCESS_KEY")})),
             checked(Run(run="x", env={"KEY": "${{ vars.aws_access_key_id }}"})),
+            checked(Uses(action="actions/cache", inputs={"credentials-json": "x"})),
+            checked(Run(run="x", env={"KEY": secret("AZURE_CREDENTIALS")})),
+            checked(Run(run="x", env={"KEY": secret("GCP_SA_KEY")})),
             checked(
                 Uses(
                     action="aws-actions/configure-aws-credentials",
@@ -258,12 +261,20 @@ class TestAPushByTheToken:
             "git -C repository \\\n  push --follow-tags",
             "gh release create v1",
             "pavedpath release v1",
+            "pavedpath deploy x --dry-run\ngit push --tags",
+            "git push --dry-run --tags && git push --tags",
         ],
     )
     def test_starts_nothing(self, run: str) -> None:
         assert found(release({"GH_TOKEN": secret("GITHUB_TOKEN")}, run), self.TAGS)
         assert found(release({"GH_TOKEN": Expression("github.token")}, run), self.TAGS)
         assert found(release({}, run), self.TAGS)
+
+    def test_starts_nothing_where_another_step_made_the_tag(self) -> None:
+        may = {Scope.CONTENTS: Access.WRITE}
+        steps = [Run(run=each, permissions=may) for each in ("git tag v1", "git push origin v1")]
+        pushed = repository().with_job("deploy.yml", "merged", steps=steps)
+        assert found(pushed, "tags or branches that GITHUB_TOKEN pushes start no workflow, and ci.yml, deploy.yml")
 
     def test_of_an_app_does(self) -> None:
         assert found(release({"GH_TOKEN": output_of_step("app", "token")}), "start no workflow") == []
@@ -276,6 +287,7 @@ class TestAPushByTheToken:
         quiet = release({}).with_workflow("deploy.yml", on=[Push(branches=["main"])])
         assert found(quiet, "start no workflow") == []
         assert found(release({}, "pavedpath release v1 --dry-run"), "start no workflow") == []
+        assert found(release({}, "git push \\\n  --tags --dry-run"), "start no workflow") == []
 
 
 def test_other_triggers_reach_secrets() -> None:

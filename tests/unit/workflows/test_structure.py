@@ -1,6 +1,8 @@
 """What GitHub would refuse, and what the required check must be: each rule with an attempt to break it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
 
 import pytest
 from pavedpath.workflows.checking import problems
@@ -17,6 +19,7 @@ from pavedpath.workflows.model import (
     Push,
     Run,
     Schedule,
+    Scope,
     Service,
     Surroundings,
     Uses,
@@ -107,6 +110,69 @@ def test_what_github_would_refuse_is_a_problem(name: str) -> None:
     break_it, says = BROKEN[name]
     found = break_it(repository()).problems()
     assert [each for each in found if says in each], found
+
+
+MISTYPED: dict[str, tuple[Break, str]] = {
+    "a step that is a command": (
+        job(steps=[CHECKOUT, "make test"]),
+        "ci.yml: jobs.test.steps[1] = 'make test': its type is str, and it must be a value of the class Run or",
+    ),
+    "steps as a mapping": (job(steps={"run": "make"}), "ci.yml: jobs.test.steps = {'run': 'make'}: its type is dict"),
+    "one need as a text": (
+        job(needs="lint"),
+        "ci.yml: jobs.test.needs = 'lint': its type is str, and it must be a list",
+    ),
+    "one label as a text": (job(runs_on="ubuntu-latest"), "jobs.test.runs_on = 'ubuntu-latest'"),
+    "a condition as a text": (job(condition="always()"), "jobs.test.condition = 'always()'"),
+    "minutes as a text": (job(timeout_minutes="30"), "jobs.test.timeout_minutes = '30'"),
+    "a permission as a text": (
+        job(steps=[Run(run="x", permissions={Scope.CONTENTS: "read"})]),  # pyright: ignore[reportArgumentType]  # the test's
+        "jobs.test.steps[0].permissions.contents = 'read': its type is str, and it must be one of Access.READ,",
+    ),
+    "a number as a variable": (
+        job(steps=[Run(run="x", env={"LEVEL": 3})]),  # pyright: ignore[reportArgumentType]  # the test's
+        "jobs.test.steps[0].env.LEVEL = 3",
+    ),
+    "a trigger as a text": (on("push"), "ci.yml: on[0] = 'push'"),
+    "one trigger alone": (lambda it: it.with_workflow("ci.yml", on=PullRequest()), "ci.yml: on = PullRequest("),
+    "a job as a mapping": (lambda it: it.with_workflow("ci.yml", jobs={"test": {}}), "ci.yml: jobs.test = {}"),
+    "branches as a text": (on(PullRequest(branches="main")), "ci.yml: on[0].branches = 'main'"),
+    "an environment as a mapping": (lambda it: it.around(environments={"dev": {}}), "surroundings.environments.dev"),
+}
+
+
+@pytest.mark.parametrize("name", MISTYPED)
+def test_what_is_of_another_type_is_a_problem_of_its_own(name: str) -> None:
+    break_it, says = MISTYPED[name]
+    found = break_it(repository()).problems()
+    assert found
+    assert [each for each in found if says in each] == found
+
+
+def mutants(value: Any, other: object) -> Iterator[Any]:
+    """Yield the value with each of its parts, at any depth, replaced by something else."""
+    yield other
+    if is_dataclass(value) and not isinstance(value, type):
+        for each in fields(value):
+            yield from (replace(value, **{each.name: part}) for part in mutants(getattr(value, each.name), other))
+    elif isinstance(value, Mapping):
+        known = cast("Mapping[Any, Any]", value)
+        yield from ({**known, key: part} for key in known for part in mutants(known[key], other))
+    elif isinstance(value, list | tuple):
+        parts = cast("Sequence[Any]", value)
+        for at, each in enumerate(parts):
+            yield from ([*parts[:at], part, *parts[at + 1 :]] for part in mutants(each, other))
+
+
+@pytest.mark.parametrize("other", [object(), None, "text", [None], {3: 3}], ids=lambda it: type(it).__name__)
+def test_nothing_that_is_given_breaks_the_check_itself(other: object) -> None:
+    sound = repository()
+    for broken in mutants(sound.workflows, other):
+        found = problems(broken, sound.surroundings)
+        assert found or type(other) is not object
+    for around in mutants(sound.surroundings, other):
+        found = problems(sound.workflows, around)
+        assert found or type(other) is not object
 
 
 UNREQUIRABLE: dict[str, tuple[Break, str]] = {

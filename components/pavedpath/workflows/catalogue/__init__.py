@@ -10,6 +10,7 @@ from .ci import ci, image_pipeline
 from .deploy import deploy, rollback
 from .flows import hotfix, release
 from .helm import delivery_mk, helm_cd, helm_ci
+from .locked import locked
 from .platform import build_and_deploy, code_quality, run_tests
 from .previews import Previews, previews
 from .python_service import EnvironmentRules, PythonServiceOptions, RepositoryRules, ServiceDelivery, python_service
@@ -38,6 +39,7 @@ __all__ = [
     "helm_ci",
     "hotfix",
     "image_pipeline",
+    "locked",
     "previews",
     "python_service",
     "release",

@@ -9,13 +9,14 @@ from typing import NotRequired, TypedDict, Unpack, cast, get_type_hints
 from pavedpath.names import GIT_REF
 from pavedpath.plans import Approval, Feature, Plan, Visibility, Wanted, unavailable
 from pavedpath.problem import Problem, refuse
-from pavedpath.workflows import admission
+from pavedpath.workflows import admission, typed
 from pavedpath.workflows.catalogue import steps
 from pavedpath.workflows.catalogue.blueprint import Blueprint
 from pavedpath.workflows.catalogue.ci import ci
 from pavedpath.workflows.catalogue.deploy import deploy, rollback
 from pavedpath.workflows.catalogue.flows import RELEASES, hotfix, release
 from pavedpath.workflows.catalogue.helm import MAKEFILE, delivery_mk
+from pavedpath.workflows.catalogue.locked import locked
 from pavedpath.workflows.catalogue.scanning import secret_scan, secret_scan_job
 from pavedpath.workflows.checking import problems
 from pavedpath.workflows.checks import APPROVERS, GATE
@@ -109,6 +110,9 @@ class PythonServiceOptions(TypedDict, total=False):
     notify: str
     """Channel that hears of deployments (slack, webhook), at the address in the secret NOTIFY_URL; a webhook knows the
     sender by the key in NOTIFY_SECRET. Default: none."""
+    delivery_lock: str
+    """File of requirements with hashes by which jobs install `pavedpath` and what it needs (`catalogue.locked`).
+    Default: none; by its version, and what it needs as the registry has it."""
     plan: Plan
     """The organisation's plan, to refuse approvals that it has not. Default: not checked."""
 
@@ -152,6 +156,8 @@ def python_service(
         dbt_private=options.get("dbt_private", False),
     )
     made = _workflows(blueprint, options)
+    if lock := options.get("delivery_lock", ""):
+        made = [locked(each, lock) for each in made]
     surroundings = _surroundings(blueprint, merge_queue=options.get("merge_queue", False))
     refuse("python_service", name, problems(made, surroundings))
     files = {workflow.path: render(workflow) for workflow in made}
@@ -188,7 +194,7 @@ def _service(
     defaults = {"lint": "ruff check .\nruff format --check .", "test": f"python -m pytest{covered}"}
     install = "".join(
         f"python -m pip install --quiet --requirement {shlex.quote(str(each))}\n"
-        for each in admission.items(_requirements(options))
+        for each in typed.items(_requirements(options))
     )
     checks: object = options.get("checks", defaults)
     if isinstance(checks, Mapping):
@@ -196,7 +202,7 @@ def _service(
         # What is blank stays so, to be refused.
         checks = {job: install + each if isinstance(each, str) and each.strip() else each for job, each in pairs}
     built: object = images
-    if listed := admission.items(images):
+    if listed := typed.items(images):
         built = [Image(name=each, context=f"services/{each}") if isinstance(each, str) else each for each in listed]
     return Service(
         name=name,
@@ -246,7 +252,7 @@ def _problems(service: Service, options: PythonServiceOptions) -> Iterator[Probl
     if service.chart and service.targets in ([], ()):
         yield Problem("environments", [], "there is nowhere to deploy the chart", "name an environment, or no chart")
     # How the parts fit can only be told of parts that are what they should be.
-    if not any(admission.mistyped("", service, Service)):
+    if not any(typed.mistyped("", service, Service)):
         yield from _job_problems(service)
         yield from _approval_problems(service.targets)
         plan: object = options.get("plan")
@@ -260,10 +266,10 @@ def _option_problems(options: PythonServiceOptions) -> Iterator[Problem]:
         if option not in hints:
             yield Problem(option, value, "there is no such option", nearest(option, hints))
         elif option not in of_service and (option, value) != ("plan", None):
-            yield from admission.mistyped(option, value, hints[option])
-    for requirement in admission.items(options.get("requirements", ())):
+            yield from typed.mistyped(option, value, hints[option])
+    for requirement in typed.items(options.get("requirements", ())):
         yield from admission.ruled("requirements", requirement, admission.FOLDER)
-    for option in ("smoke", "scan_exceptions"):
+    for option in ("smoke", "scan_exceptions", "delivery_lock"):
         yield from admission.ruled(option, options.get(option, ""), admission.FOLDER, optional=True)
     yield from admission.ruled("develop", options.get("develop", ""), GIT_REF, optional=True)
     notify: object = options.get("notify", "")

@@ -121,6 +121,7 @@ def test_half_a_login_is_an_error(there: str, missing: str) -> None:
         ("charts.example.com", "neither oci://"),
         ("ftp://charts.example.com", "neither oci://"),
         ("https://u:hush@charts.example.com", "login.*belongs into"),
+        ("https://charts.example.com/?token=hush", "neither oci://"),
         ("http://charts.example.com", "readable on the way"),
     ],
 )

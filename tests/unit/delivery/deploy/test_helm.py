@@ -91,11 +91,12 @@ def test_a_conflict_is_read_with_its_fields_and_whose_they_are(said: str, fields
     assert conflicts('Operation cannot be fulfilled on deployments "shop": the object has been modified') == []
 
 
-@given(st.text(min_size=4).filter(lambda text: text not in "--values--set-chart shop"))
+@given(st.text(min_size=4))
 def test_a_document_is_on_no_command_line(secret: str) -> None:
-    inputs = Inputs("chart", [Path("dev.yaml")], document=secret, settings=["a=b"])
+    inputs, other = (Inputs("chart", [Path("dev.yaml")], document=each, settings=["a=b"]) for each in (secret, "other"))
     assert inputs.arguments() == ["--values", "dev.yaml", "--values", "-", "--set", "a=b"]
-    assert secret not in upgrade_arguments(4, "shop", inputs, timeout_s=1, history=1)
+    lines = [upgrade_arguments(4, "shop", each, timeout_s=1, history=1) for each in (inputs, other)]
+    assert lines[0] == lines[1]
 
 
 def test_records_elsewhere_are_refused() -> None:
@@ -117,7 +118,7 @@ def test_what_helm_says_is_short_and_without_secrets(tmp_path: Path) -> None:
     helm = Helm(program, 4, {}, lambda text: text.replace("s3cret", "(secret)"))
     with pytest.raises(DeliveryError, match=r"refuse the release shop: bad value \(secret\)$"):
         helm.preview("shop", Inputs("chart", document="{}"), "ns")
-    assert helm.upgrade("shop", Inputs("c"), "ns", timeout_s=1, history=1).wait(10) == "bad value (secret)"
+    assert helm.upgrade("shop", Inputs("c"), "ns", timeout_s=1, history=1).wait(120) == "bad value (secret)"
 
 
 def test_lint_gives_the_errors_alone(tmp_path: Path) -> None:
@@ -130,6 +131,6 @@ def test_lint_gives_the_errors_alone(tmp_path: Path) -> None:
 def test_the_document_reaches_helm_by_its_standard_input(tmp_path: Path) -> None:
     program = _program(tmp_path, f'cat > {tmp_path}/stdin; echo "$@" > {tmp_path}/arguments')
     done = Helm(program, 4, {}).upgrade("shop", Inputs("c", document='{"a": "s3cret"}'), "ns", timeout_s=1, history=1)
-    assert done.wait(10) == ""
+    assert done.wait(120) == ""
     assert (tmp_path / "stdin").read_text() == '{"a": "s3cret"}'
     assert "s3cret" not in (tmp_path / "arguments").read_text()

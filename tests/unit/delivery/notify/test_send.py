@@ -189,6 +189,7 @@ def test_the_state_stays_small_and_holds_no_secret(tmp_path: Path) -> None:
         (Channel.SLACK, {"NOTIFY_URL": ""}, "no NOTIFY_URL"),
         (Channel.SLACK, {"NOTIFY_URL": f"http://hooks.test{PATH}"}, "no https address"),
         (Channel.SLACK, {"NOTIFY_URL": f"http://[::1{PATH}"}, "no https address"),
+        (Channel.SLACK, {"NOTIFY_URL": f"https://hooks.test:https{PATH}"}, "no https address"),
         (Channel.SLACK, {"NOTIFY_URL": PATH}, "no https address"),
         (Channel.WEBHOOK, {"NOTIFY_SECRET": ""}, "no NOTIFY_SECRET"),
     ],
@@ -221,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         status = server.statuses.pop(0) if server.statuses else 200
         if server.stall.is_set():
             server.stalled.set()
-            server.release.wait(20)
+            server.release.wait(120)
         self.send_response(status)
         self.send_header("Location", "http://127.0.0.1:1/elsewhere")
         self.send_header("Retry-After", "0")
@@ -362,7 +363,7 @@ def test_killed_while_it_sends_the_next_run_sends_under_the_same_id(server: _Ser
     ]
     server.stall.set()
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-        assert server.stalled.wait(30)
+        assert server.stalled.wait(120)
         job.send_signal(signal.SIGKILL)
     server.stall.clear()
     server.release.set()

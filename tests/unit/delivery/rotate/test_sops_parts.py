@@ -148,12 +148,12 @@ def test_ages_against_a_policy() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no version"),
-        ("max_age_days: 5", "no version"),
-        ("version: 2", "version"),
-        ("version: 1\nmax_age_days: 0", "max_age_days"),
-        ("version: 1\nmax_age_days: '9'", "max_age_days"),
-        ("version: 1\noverrides: [{secrets: x}]", r"overrides\.0\.max_age_days"),
+        ("", "it is empty"),
+        ("max_age_days: 5", "version: it is missing"),
+        ("version: 2", "version: it must be 1"),
+        ("version: 1\nmax_age_days: 0", "max_age_days: it must be 1 or more"),
+        ("version: 1\nmax_age_days: '9'", "max_age_days: it must be a whole number"),
+        ("version: 1\noverrides: [{secrets: x}]", r"overrides\.0\.max_age_days: it is missing"),
         ("{", "no YAML"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from pavedpath_delivery.cli import app
 from pavedpath_delivery.kit.errors import DeliveryError, Exit
 from pavedpath_delivery.scan import exceptions as exceptions_module
-from pavedpath_delivery.scan.exceptions import Waiver, Waivers, parse_exceptions
+from pavedpath_delivery.scan.exceptions import Waiver, Waivers, load
 from pavedpath_delivery.scan.gate import Asked, Rules, gate, judge
 from pavedpath_delivery.scan.report import Finding, ScanReport, Severity
 from typer.testing import CliRunner
@@ -91,40 +92,52 @@ def file_of(*entries: Any, **changes: Any) -> str:
 GOOD = {"id": "CVE-2026-1", "reason": REASON, "expires": date(2026, 2, 1)}
 
 
-def test_a_file_of_exceptions() -> None:
-    parsed = parse_exceptions(file_of(GOOD, {**GOOD, "package": "libssl1.1"}), TODAY)
+def read(tmp_path: Path, content: str) -> Sequence[Waiver]:
+    file = tmp_path / "exceptions.yaml"
+    file.write_text(content)
+    return load(file, TODAY)
+
+
+def test_a_file_of_exceptions(tmp_path: Path) -> None:
+    parsed = read(tmp_path, file_of(GOOD, {**GOOD, "package": "libssl1.1"}))
     assert [str(each) for each in parsed] == ["CVE-2026-1", "CVE-2026-1 in libssl1.1"]
-    assert parse_exceptions(file_of(), TODAY) == ()
+    assert read(tmp_path, file_of()) == ()
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "NoneType"),
+        ("", "it is empty"),
         ("{", "no YAML"),
-        ("- id: CVE-1\n", "list"),
-        (file_of(version=2), "version: Input should be 1"),
-        (file_of(GOOD, other=1), "other: Extra inputs"),
-        (file_of({**GOOD, "severity": "LOW"}), "exceptions[0].severity: Extra inputs"),
-        (file_of({**GOOD, "reason": "no"}), "exceptions[0].reason: String should have at least 10"),
-        (file_of(GOOD, {"id": "CVE-1", "reason": REASON}), "exceptions[1].expires: Field required"),
-        (file_of({**GOOD, "expires": "never"}), "exceptions[0].expires"),
+        ("- id: CVE-1\n", "it must be keys with values"),
+        (file_of(version=2), "version: it must be 1"),
+        (file_of(GOOD, other=1), "other: there is no such key"),
+        (file_of({**GOOD, "severity": "LOW"}), "exceptions.0.severity: there is no such key"),
+        (file_of({**GOOD, "reason": "no"}), "exceptions.0.reason: it must have at least 10 characters"),
+        (file_of(GOOD, {"id": "CVE-1", "reason": REASON}), "exceptions.1.expires: it is missing"),
+        (file_of({**GOOD, "expires": "never"}), "exceptions.0.expires: it must be a date such as"),
         (file_of({**GOOD, "expires": date(2027, 1, 1)}), "in more than 90 days. Fix: 2026-04-10 at the latest"),
         (file_of(GOOD, GOOD), "there twice"),
     ],
 )
-def test_a_file_of_another_format_is_refused(content: str, said: str) -> None:
+def test_a_file_of_another_format_is_refused(tmp_path: Path, content: str, said: str) -> None:
     with pytest.raises(DeliveryError) as error:
-        parse_exceptions(content, TODAY)
+        read(tmp_path, content)
     assert error.value.code is Exit.USAGE
     assert said in str(error.value)
 
 
-def test_every_mistake_is_named_at_once() -> None:
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError) as error:
-        parse_exceptions(file_of({"id": ""}, {**GOOD, "until": 1}), TODAY)
+        read(tmp_path, file_of({"id": ""}, {**GOOD, "until": 1}))
     said = str(error.value)
-    for where in ("exceptions[0].id", "exceptions[0].reason", "exceptions[0].expires", "exceptions[1].until"):
+    for where in (
+        "exceptions.yaml",
+        "exceptions.0.id",
+        "exceptions.0.reason",
+        "exceptions.0.expires",
+        "exceptions.1.until",
+    ):
         assert where in said
 
 
@@ -196,7 +209,7 @@ def test_a_report_of_an_archive_is_of_no_image(path: Path) -> None:
         gate(Asked(path, IMAGE), TODAY)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe\x00", b"{}"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe\x00", b"{}", b"[" * 50_000])
 def test_no_usable_report_is_red_and_never_green(path: Path, content: bytes | None) -> None:
     if content is not None:
         path.write_bytes(content)

@@ -70,7 +70,7 @@ def test_a_secret_is_found_by_its_name_or_place(text: str) -> None:
 def test_a_long_word_is_no_long_work(word: str) -> None:
     began = time.process_time()
     scrub_text(word * (20_000 // len(word)), NONE)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20  # hundredths of one; where the work grows with the square, hundreds
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_known_value_is_nowhere(secret: str, before: str, after: str) -> None:
     hide = Hider([secret])
     text = f"{before}{secret}{after} {json.dumps(secret)} {base64.b64encode(secret.encode()).decode()}"
     scrubbed = scrub_text(text, hide)
-    assert secret not in scrubbed.replace(HIDDEN, "")
+    assert secret not in scrubbed.replace(HIDDEN, "\0")  # what stands on both sides of it must not come together
 
 
 def test_objects_keep_references_and_lose_values() -> None:
