@@ -276,6 +276,7 @@ def broken_image(stage: Stage) -> None:
     stage.check(
         before["images"] == after["images"], f"rolled back once: revision {after['revision']} runs the images before"
     )
+    stage.check("### Diagnosis of orders" in results["deploy.yml"].summary, "the job's summary has the diagnosis")
     stage.check(len(stage.inbox.messages) > told, "the channel was told")
     stage.say(stage.pavedpath("dev", "smoke", smoke_of(stage, "dev")).strip().splitlines()[-1])
 

@@ -16,7 +16,7 @@ RUNBOOK: Mapping[str, str] = {
     "OldestWaitingJob": (
         "A job has waited too long, or the reconciler no longer says so. 1. No data: read the log of the function"
         " reconcile. 2. Has the App's key been filled in? 3. Is the pool at its maximum? Raise it. 4. No capacity: add"
-        " instance types or zones, or allow on-demand."
+        " instance types or zones, or allow on-demand. 5. Machines that never come online: read a machine's own log."
     ),
     "QueueTime": (
         "One job in twenty waits longer than the target. 1. Compare with the pools' maximum. 2. Keep warm machines, or"

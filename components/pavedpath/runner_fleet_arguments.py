@@ -72,13 +72,20 @@ _SECRET_LENGTH = 20
 _LEAST_CAPACITY = 10
 MOST_POOLS = 20
 """Pools that a fleet takes: the policy of the functions that launch names the template of each."""
+LEAST_BOOT_TO_SLEEP = 5
+"""Least `boot_minutes` with machines that are put to sleep: after so long without a job a machine that is still awake
+ends itself, and another is bought in its place."""
+LIVES_A_BOOT = 2
+"""Least `lifetime_minutes` for each of `boot_minutes`: a machine takes no job in the second half of its life."""
+_MOST_BYTES = 8192
+"""What the configuration's parameter holds. Source: AWS, "Managing parameter tiers", advanced."""
 
 
 class WarmPoolArgs(TypedDict):
     """Machines that stand ready before a job asks, while the schedule holds. Times are UTC."""
 
     hot: NotRequired[int]
-    """Runners that are registered and idle. Default: 0."""
+    """Runners that are registered and idle; at the level of repositories, stopped ones more. Default: 0."""
     stopped: NotRequired[int]
     """Machines that have booted once and were stopped: they cost their disk alone and are bought on demand.
     Default: 0."""
@@ -112,18 +119,21 @@ class RunnerPoolArgs(TypedDict):
     warm: NotRequired[WarmPoolArgs]
     """Machines that stand ready. Default: none."""
     boot_minutes: NotRequired[int]
-    """Minutes until a machine whose runner is not online is replaced. Default: 10."""
+    """Minutes until a machine whose runner is not online is replaced; 5 or more where warm ones are put to sleep.
+    Default: 10."""
     idle_minutes: NotRequired[int]
     """Minutes until a runner without a job is removed. Default: 5."""
     lifetime_minutes: NotRequired[int]
-    """Minutes that a machine may live, busy or not. Default: 720."""
+    """Minutes that a machine may live, busy or not, twice boot_minutes or more: it takes a job in the first half of
+    them alone. Default: 720."""
     disk_gb: NotRequired[int]
     """Size of the encrypted disk. Default: 30."""
     disk_device: NotRequired[str]
-    """Name of the image's root device. Default: /dev/xvda, which is Amazon Linux's."""
+    """Name of the image's root device. Default: /dev/xvda, which is Amazon Linux's; Ubuntu's is /dev/sda1. With another
+    name the image's disk would stay as it is, and if that is plain, AWS refuses every launch."""
     image_parameter: NotRequired[str]
-    """Name of the SSM parameter that holds the image's id; it is read at each launch. Default: the newest Amazon
-    Linux 2023 of the architecture."""
+    """Name of the SSM parameter that holds the image's id; it is read at each launch. An image that is not Amazon
+    Linux's wants its disk_device, too. Default: the newest Amazon Linux 2023 of the architecture."""
     packages: NotRequired[Sequence[str]]
     """Packages that dnf installs at the first boot where they are missing. Default: git and libicu."""
     hourly_usd: NotRequired[Mapping[str, float]]
@@ -240,7 +250,7 @@ class PoolInput:
 
     labels: Sequence[str] | None = None
     match: LabelMatch = Pool.match
-    architecture: Architecture = Pool.architecture
+    architecture: Architecture = Architecture.ARM64
     instance_types: Sequence[str] | None = None
     maximum: int = 10
     spot: bool = Pool.spot
@@ -269,8 +279,8 @@ class PoolInput:
         """Return the labels of its runners."""
         return tuple(self.labels or RunnerLabels(environment, self.architecture))
 
-    def problems(self, at: str) -> Iterator[Problem]:
-        """Yield every argument that cannot be used, `at` being where they stand."""
+    def problems(self, at: str, level: Level) -> Iterator[Problem]:
+        """Yield every argument that cannot be used, `at` being where they stand and `level` the fleet's."""
         for name, rule in _POOL_RULES.items():
             given: Sequence[str] | str | None = getattr(self, name)
             for each in (given,) if isinstance(given, str) else given or ():
@@ -296,6 +306,7 @@ class PoolInput:
         yield from self._label_problems(f"{at}.labels")
         yield from self._number_problems(at)
         yield from self._warm_problems(f"{at}.warm")
+        yield from self._sleep_problems(at, level)
 
     def _label_problems(self, at: str) -> Iterator[Problem]:
         labels = [each.lower() for each in self.labels or ()]
@@ -315,9 +326,11 @@ class PoolInput:
             ("disk_gb", 8, 16384),
         ):
             yield from _within(f"{at}.{name}", getattr(self, name), least, most)
-        if self.lifetime_minutes < self.boot_minutes:
-            why = f"a machine would be ended before its boot_minutes ({self.boot_minutes}) are over"
-            yield Problem(f"{at}.lifetime_minutes", self.lifetime_minutes, why, "raise it, or lower boot_minutes")
+        least = LIVES_A_BOOT * self.boot_minutes
+        if self.lifetime_minutes < least:
+            why = f"a machine takes a job in the first half of it alone, and may boot for {self.boot_minutes} minutes"
+            fix = f"raise it to {least} or more, or lower boot_minutes"
+            yield Problem(f"{at}.lifetime_minutes", self.lifetime_minutes, why, fix)
         if self.idle_minutes > self.lifetime_minutes:
             why = f"no machine lives that long: its lifetime_minutes are {self.lifetime_minutes}"
             yield Problem(f"{at}.idle_minutes", self.idle_minutes, why, "lower it, or raise lifetime_minutes")
@@ -333,9 +346,22 @@ class PoolInput:
         if warm.hot + warm.stopped > self.maximum:
             why = f"with {warm.hot} hot and {warm.stopped} stopped the pool is over its maximum of {self.maximum}"
             yield Problem(f"{at}.stopped", warm.stopped, why, "keep fewer ready, or raise maximum")
-        if warm.stopped and not self.on_demand:
-            why = "EC2 does not stop a spot machine that is to start again"
-            yield Problem(f"{at}.stopped", warm.stopped, why, "allow on_demand, or keep hot ones")
+
+    def _sleep_problems(self, at: str, level: Level) -> Iterator[Problem]:
+        """What keeps machines from being put to sleep, if any are to be."""
+        sleepers = {"stopped": self.warm.stopped}
+        spot, instead = "EC2 does not stop a spot machine that is to start again", "hot ones"
+        if level is Level.REPOSITORY:
+            # pavedpath_runners.decisions.warm: which repository the next job comes from, nobody knows.
+            sleepers["hot"] = self.warm.hot
+            spot, instead = f"{spot}, and at the level of repositories hot ones are stopped, too", "none ready"
+        for name, number in sleepers.items():
+            if number and not self.on_demand:
+                yield Problem(f"{at}.warm.{name}", number, spot, f"allow on_demand, or keep {instead}")
+        if any(sleepers.values()) and self.boot_minutes < LEAST_BOOT_TO_SLEEP:
+            why = "the pool's warm machines would end themselves before they are put to sleep, and be bought anew"
+            fix = f"give {LEAST_BOOT_TO_SLEEP} or more, or keep none asleep"
+            yield Problem(f"{at}.boot_minutes", self.boot_minutes, why, fix)
 
 
 @dataclass(frozen=True)
@@ -442,6 +468,7 @@ class RunnerFleetInput:
         ):
             yield from _within(name, getattr(self, name), least, most)
         yield from self._budget_problems()
+        yield from self._size_problems()
         if self.log_days not in (0, *RETENTION_DAYS):
             fix = f"choose 0 (for ever) or {', '.join(map(str, RETENTION_DAYS))}"
             yield Problem("log_days", self.log_days, "CloudWatch does not take this number of days", fix)
@@ -461,6 +488,23 @@ class RunnerFleetInput:
         elif not Path(self.layer).is_file():
             fix = f"write it: `make runner-layer`, or `python -m {__package__}.runner_fleet_layer FILE`"
             yield Problem("layer", self.layer, "there is no such file", fix)
+
+    def _size_problems(self) -> Iterator[Problem]:
+        """What the functions are told has to fit into one parameter; AWS would refuse it when all else is there."""
+        # The ids are not known before; these are as long as those that AWS and GitHub give.
+        known = len(self.subnet_ids) if isinstance(self.subnet_ids, Sequence) else 1
+        subnets = [f"subnet-{number:017}" for number in range(len(self.zones) or known)]
+        hooks = dict.fromkeys(self.repositories if self.level is Level.REPOSITORY else [""], 100_000_000)
+        try:
+            told = configuration(self, subnets, dict.fromkeys(self.pools, f"lt-{0:017}"), hooks, 10)
+        except ValueError:
+            return  # the environment's name, which is a problem of its own
+        size = len(told.to_json())
+        if size > _MOST_BYTES:
+            of_pools = len(replace(told, repositories=(), repository_hooks={}).to_json())
+            why = f"the functions read it from a parameter, which holds {_MOST_BYTES:,} bytes, and it takes {size:,}"
+            fix = "make a second fleet, with another environment's name, for some of them"
+            yield Problem("pools" if 2 * of_pools > size else "repositories", None, why, fix)
 
     def _budget_problems(self) -> Iterator[Problem]:
         for api, budget in self.budgets.items():
@@ -503,7 +547,7 @@ class RunnerFleetInput:
         reserved = ""
         for name, pool in self.pools.items():
             yield from _POOL.check("pools", name)
-            yield from pool.problems(f"pools.{name}")
+            yield from pool.problems(f"pools.{name}", self.level)
             try:
                 labels = frozenset(each.lower() for each in pool.named(self.environment))
             except ValueError as error:
@@ -563,7 +607,6 @@ def configuration(
             subnet_ids=tuple(subnets),
             launch_template_id=templates[name],
             maximum=pool.maximum,
-            architecture=pool.architecture,
             match=pool.match,
             spot=pool.spot,
             on_demand=pool.on_demand,

@@ -155,14 +155,15 @@ def _launching(arns: FleetArns) -> list[Statement]:
         *(arns.arn("ec2", f"subnet/{each}") for each in arns.subnets),
     ]
     tagged = {f"aws:RequestTag/{FLEET_TAG}": arns.fleet}
-    made = [arns.arn("ec2", f"{each}/*") for each in ("network-interface", "spot-instances-request", "volume")]
+    made = [arns.arn("ec2", f"{each}/*") for each in ("network-interface", "spot-instances-request")]
+    disk = arns.arn("ec2", "volume/*")
     machine, image = arns.arn("ec2", "instance/*"), arns.arn("ec2", "image/*", of_aws=True)
     images = [
         arns.arn("ssm", f"parameter/{name.removeprefix('/')}", of_aws=name.startswith("/aws/service/"))
         for name in arns.image_parameters
     ]
     return [
-        Statement("AskForMachines", ["ec2:CreateFleet"], [arns.arn("ec2", "fleet/*"), machine, image]),
+        Statement("AskForMachines", ["ec2:CreateFleet"], [arns.arn("ec2", "fleet/*"), machine, image, disk]),
         # What is made and where; the statement on the machine itself says by which template, for the whole launch.
         Statement("UseOwnParts", ["ec2:CreateFleet", "ec2:RunInstances"], [*made, *places, *arns.launch_templates]),
         Statement(
@@ -178,10 +179,13 @@ def _launching(arns: FleetArns) -> list[Statement]:
             },
         ),
         Statement("LaunchImage", ["ec2:RunInstances"], [image], {"Bool": {"ec2:IsLaunchTemplateResource": "true"}}),
+        # Each disk is asked for by itself: the template's, and those of the image that the template does not name.
+        # Source: AWS, "Example policies to control access the Amazon EC2 API", "EBS volumes".
+        Statement("LaunchEncrypted", ["ec2:RunInstances"], [disk], {"Bool": {"ec2:Encrypted": "true"}}),
         Statement(
             "TagOnLaunch",
             ["ec2:CreateTags"],
-            [machine, *made],
+            [machine, disk, *made],
             {"StringEquals": {"ec2:CreateAction": ["CreateFleet", "RunInstances"], **tagged}},
         ),
         Statement(

@@ -6,7 +6,10 @@ from typing import Any
 import pavedpath
 import pytest
 from pavedpath import InvalidArgumentsError, RunnerFleet
+from pavedpath.runner_fleet_arguments import MOST_POOLS, RunnerFleetInput, configuration
 from pavedpath.runner_fleet_machine import INSTANCE_TYPES, processor
+from pavedpath.shapes import read
+from pavedpath_runners import Architecture
 from pavedpath_runners.configuration import DEFAULT_BUDGETS, Budget, Fleet, Level
 
 from tests.components.test_contract import SMALLEST
@@ -290,6 +293,16 @@ def labels(*names: str) -> dict[str, Any]:
     return pool(labels=["self-hosted", *names])
 
 
+def by_repository(**arguments: Any) -> dict[str, Any]:
+    return {"level": "repository", **pool(**arguments)}
+
+
+def priced(number: int) -> dict[str, Any]:
+    """A pool of its own labels, with a price of each default type."""
+    prices = dict.fromkeys(INSTANCE_TYPES[Architecture.ARM64], 0.0816)
+    return {"labels": ["self-hosted", "linux", "arm64", "dev", f"pool-{number}"], "hourly_usd": prices}
+
+
 NAN, INFINITE = float("nan"), float("inf")
 # By name: what is given, and for each argument that is refused a part of its line.
 MISTAKES: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
@@ -318,7 +331,33 @@ MISTAKES: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
     "no-types": (pool(instance_types=[]), {"pools.a.instance_types": "leave it out for the default"}),
     "over-maximum": (pool(maximum=3, warm={"hot": 2, "stopped": 2}), {"pools.a.warm.stopped": "maximum of 3"}),
     "stopped-spot": (pool(on_demand=False, warm={"stopped": 1}), {"pools.a.warm.stopped": "allow on_demand"}),
-    "life-before-boot": (pool(lifetime_minutes=20, boot_minutes=30), {"pools.a.lifetime_minutes": "(30)"}),
+    "hot-spot-by-repository": (
+        by_repository(on_demand=False, warm={"hot": 1, "stopped": 1}),
+        {
+            "pools.a.warm.stopped": "does not stop a spot machine",
+            "pools.a.warm.hot": "at the level of repositories hot ones are stopped, too",
+        },
+    ),
+    "no-time-to-sleep": (pool(boot_minutes=4, warm={"stopped": 1}), {"pools.a.boot_minutes": "give 5 or more"}),
+    "no-time-to-sleep-by-repository": (
+        by_repository(boot_minutes=2, warm={"hot": 1}),
+        {"pools.a.boot_minutes": "give 5 or more"},
+    ),
+    "life-before-boot": (
+        pool(lifetime_minutes=59, boot_minutes=30),
+        {"pools.a.lifetime_minutes": "raise it to 60 or more"},
+    ),
+    "many-pools-with-prices": (
+        {
+            "pools": {f"pool-{number}": priced(number) for number in range(MOST_POOLS)},
+            "subnet_ids": ["subnet-1", "subnet-2", "subnet-3"],
+        },
+        {"pools": "which holds 8,192 bytes"},
+    ),
+    "many-repositories": (
+        {"repositories": {f"repository-{number:09}": number for number in range(1, 351)}},
+        {"repositories": "make a second fleet"},
+    ),
     "idle-beyond-life": (pool(idle_minutes=721), {"pools.a.idle_minutes": "lifetime_minutes are 720"}),
     "negative-price": (pool(hourly_usd={"m7g.large": -0.1}), {"pools.a.hourly_usd.m7g.large": "no price"}),
     "no-price": (pool(hourly_usd={"m7g.large": NAN}), {"pools.a.hourly_usd.m7g.large": "no price"}),
@@ -380,8 +419,9 @@ def test_what_is_at_the_edge_is_taken() -> None:
     edges: dict[str, Any] = {
         "labels": ["Self-Hosted", "l" * 256, "a b"],
         "lifetime_minutes": 10,
-        "boot_minutes": 10,
+        "boot_minutes": 5,
         "idle_minutes": 10,
+        "warm": {"hot": 1, "stopped": 1},
         "packages": ["gcc-c++", "perl-5:4", "@development", "libstdc++.x86_64", "a~b"],
         "disk_device": "/dev/sda1",
         "instance_types": ["p6-b200.48xlarge", "m7g.large"],
@@ -390,6 +430,33 @@ def test_what_is_at_the_edge_is_taken() -> None:
     # Webhooks may be remembered for longer than jobs: one of an older job is refused.
     given = {**ARGUMENTS, "pools": {"a": edges}, "log_days": 0, "record_days": 7, "delivery_days": 90}
     assert RunnerFleet.check(given) == []
+
+
+@pytest.mark.parametrize("arguments", [pool(warm={"hot": 1}), by_repository()], ids=["awake", "none"])
+def test_machines_that_never_sleep_may_boot_fast_and_be_of_spot_alone(arguments: dict[str, Any]) -> None:
+    arguments["pools"]["a"] |= {"boot_minutes": 2, "on_demand": False}
+    assert RunnerFleet.check({**ARGUMENTS, **arguments}) == []
+
+
+@pytest.mark.parametrize(("level", "others"), [(Level.ORGANIZATION, 79), (Level.REPOSITORY, 37)], ids=str)
+def test_a_configuration_is_taken_up_to_the_last_byte_that_its_parameter_holds(level: Level, others: int) -> None:
+    given: dict[str, Any] = {**ARGUMENTS, "level": level, "zones": ["us-east-1a"]}
+    names = [f"{number:095}" for number in range(others)]
+    taken = [each for each in range(1, 101) if not RunnerFleet.check(with_repositories(given, *names, "x" * each))]
+    assert taken == list(range(1, max(taken) + 1))
+    stated = read(RunnerFleetInput, with_repositories(given, *names, "x" * max(taken)), "RunnerFleet", "dev")
+    hooks = dict.fromkeys(stated.repositories if level is Level.REPOSITORY else [""], 678901234)
+    # Ids as AWS and GitHub give them.
+    told = configuration(stated, ["subnet-0a1b2c3d4e5f60718"], {"default": "lt-0a1b2c3d4e5f60718"}, hooks, 42)
+    # A name stands there once, and once more where it has a webhook.
+    assert 8192 - len(told.to_json()) in ((0, 1) if level is Level.REPOSITORY else (0,))
+    (problem,) = RunnerFleet.check(with_repositories(given, *names, "x" * (max(taken) + 1)))
+    assert problem.argument == "repositories"
+    assert "8,193" in problem.why or "8,194" in problem.why
+
+
+def with_repositories(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {**given, "repositories": dict.fromkeys(names, 8)}
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,8 @@ class Launch:
     image_of_template: bool = True
     fleet: str = "dev"
     tokens: str = "required"
+    disks: Sequence[bool] = (True,)
+    """Whether each disk is encrypted: the template's, and what the image has beside it."""
 
     @property
     def requests(self) -> Sequence[Request]:
@@ -107,7 +109,10 @@ class Launch:
             Request("ec2:CreateFleet", f"{_EC2}:fleet/fleet-1"),
             *used,
             Request(run, f"{_EC2}:instance/i-new", machine),
-            Request(run, f"{_EC2}:volume/vol-new", base),
+            *(
+                Request(run, f"{_EC2}:volume/vol-new", {**base, "ec2:encrypted": str(each).lower()})
+                for each in self.disks
+            ),
             Request(run, f"{_EC2}:network-interface/eni-new", base),
             Request(run, f"{_EC2}:subnet/{self.subnet}", base),
             Request(run, f"{_EC2}:security-group/{self.group}", base),
@@ -170,6 +175,13 @@ def _rows_of_what_launches(who: str) -> list[Row]:
             who,
             "launches a machine that answers metadata requests of version 1",
             replace(good, tokens="optional").requests,
+            False,
+        ),
+        Row(who, "launches a machine with a plain disk", replace(good, disks=(False,)).requests, False),
+        Row(
+            who,
+            "launches a machine with a plain disk beside an encrypted one",
+            replace(good, disks=(True, False)).requests,
             False,
         ),
         Row(

@@ -1,6 +1,7 @@
 """What a runner fleet is made of, without an engine: its functions' files, their layer, its alarms."""
 
 import ast
+import os
 import subprocess
 import sys
 import zipfile
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from pavedpath import runner_fleet_layer as layer
 from pavedpath.runner_fleet_alarms import LOST, METRICS, OLDEST, QUEUE_TIME, RUNBOOK, fleet_alarms
+from pavedpath.runner_fleet_arguments import LEAST_BOOT_TO_SLEEP, LIVES_A_BOOT
 from pavedpath.runner_fleet_functions import SIZES, sources
 from pavedpath.runner_fleet_policies import FLEET_TAG, Function
 from pavedpath_runners.adapters import ec2, telemetry
+from pavedpath_runners.decisions import launching, reconciling
 from pavedpath_runners.decisions.model import LEASE, Metric
 
 QUEUES = {"launch": "l", "dead": "d", "failures": "f"}
@@ -39,6 +42,16 @@ class TestFunctions:
 
     def test_their_machines_are_those_that_they_may_end(self) -> None:
         assert FLEET_TAG == ec2.FLEET_TAG
+
+
+class TestMachines:
+    def test_have_booted_for_long_enough_to_be_asleep_before_they_give_up(self) -> None:
+        minute = 60
+        # The reconciler looks at a machine once a minute, and stopping one takes a while.
+        assert LEAST_BOOT_TO_SLEEP * minute >= reconciling.SETTLE + 2 * minute
+
+    def test_may_come_up_as_late_as_a_job_is_given_to_them(self) -> None:
+        assert LIVES_A_BOOT == 1 / launching.SERVICE
 
 
 class TestAlarms:
@@ -115,6 +128,7 @@ class TestLayer:
 
     def test_runs_without_an_engine(self) -> None:
         command = [sys.executable, "-X", "importtime", "-m", "pavedpath.runner_fleet_layer", "--help"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        environment = {**os.environ, "COLUMNS": "100"}  # argparse breaks its lines by it
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert "runner-fleet-layer.zip" in done.stdout
         assert "pulumi_aws" not in done.stderr
