@@ -120,8 +120,8 @@ def compile_staged(
         start_new_session=True,
     )
     assert process.stderr  # noqa: S101 - it was asked for above
-    started(process.pid)
     try:
+        started(process.pid)
         last = _follow(process.stderr, lambda compiled: progress(compiled, staged.packages))
         code = process.wait()
     except BaseException:

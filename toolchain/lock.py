@@ -10,6 +10,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TextIO
 
+_SAME_SECONDS = 5.0
+"""By how much the start of one process may differ from itself: the system reckons it from the boot, whose time shifts
+when the machine's clock is set. That a pid is given to another process so soon does not happen."""
+
 
 class Lock:
     """An advisory lock on the cache; its file tells others who holds it and which build runs for the holder."""
@@ -47,8 +51,10 @@ def _read(path: Path) -> dict[str, object]:
 
 def _stop_orphan(facts: dict[str, object]) -> None:
     """A build outlives its `ensure` when that is killed with -9; two would run at once if it stayed."""
-    child = facts.get("child")
-    if isinstance(child, int) and facts.get("child_started") is not None and _started(child) == facts["child_started"]:
+    child, recorded = facts.get("child"), facts.get("child_started")
+    if not isinstance(child, int) or not isinstance(recorded, float) or (started := _started(child)) is None:
+        return
+    if abs(started - recorded) < _SAME_SECONDS:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
 

@@ -11,7 +11,8 @@ import psutil
 
 # Below the ranges from which systems take ports for outgoing connections (Linux from 32768, IANA from 49152):
 # a port that is ours while a part is stopped should still be free when it comes back.
-_RANGE = range(20000, 32000)
+RANGE = range(20000, 32000)
+"""Where ports are chosen."""
 
 
 class NoPortError(Exception):
@@ -57,8 +58,8 @@ def choose(
     wanted = list(names)
     chosen: dict[str, int] = {}
     reserved = set(remembered.values())
-    first = random.randrange(len(_RANGE)) if start is None else start  # noqa: S311 - spreads load, guards nothing
-    candidates = (_RANGE[(first + step) % len(_RANGE)] for step in range(len(_RANGE)))
+    first = random.randrange(len(RANGE)) if start is None else start  # noqa: S311 - spreads load, guards nothing
+    candidates = (RANGE[(first + step) % len(RANGE)] for step in range(len(RANGE)))
     for name in wanted:
         known = remembered.get(name)
         if known is not None and known not in chosen.values() and comes_back(known):
@@ -66,7 +67,7 @@ def choose(
             continue
         port = next((port for port in candidates if port not in reserved and free(port)), None)
         if port is None:
-            raise NoPortError(f"no free port between {_RANGE.start} and {_RANGE.stop - 1} on 127.0.0.1 for {name}")
+            raise NoPortError(f"no free port between {RANGE.start} and {RANGE.stop - 1} on 127.0.0.1 for {name}")
         chosen[name] = port
         reserved.add(port)
     return chosen

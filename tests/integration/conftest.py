@@ -135,7 +135,7 @@ class World:
         return httpx.Client(
             base_url=environment["GITHUB_BASE_URL"],
             headers={"Authorization": f"Bearer {environment['GITHUB_TOKEN']}"},
-            timeout=30,
+            timeout=120,
         )
 
     def kubernetes(self, kubeconfig: str | None = None) -> httpx.Client:
@@ -175,7 +175,7 @@ def kubernetes_client(kubeconfig: str, scratch: Path) -> httpx.Client:
             base64.b64decode(material(user, "client-certificate")) + base64.b64decode(material(user, "client-key"))
         )
         context.load_cert_chain(pair)
-    return httpx.Client(base_url=cluster["server"], verify=context, headers=headers, timeout=30)
+    return httpx.Client(base_url=cluster["server"], verify=context, headers=headers, timeout=120)
 
 
 def make_world(directory: Path, clusters: tuple[str, ...] = ("dev",)) -> World:

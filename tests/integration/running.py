@@ -41,7 +41,7 @@ def exposed(name: str, host: str) -> str:
     """)
 
 
-def eventually(what: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(what: Callable[[], Any], seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := what()):
         assert time.monotonic() < deadline, "it did not happen in time"

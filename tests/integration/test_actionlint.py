@@ -18,7 +18,7 @@ def lint(toolchain: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
     config = paths[0].parents[1] / "actionlint.yaml"
     if config.exists():
         command[1:1] = ["-config-file", config]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
 
 
 def test_right_ones_pass(toolchain: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ QUEUE = 'unexpected key "queue" for "concurrency" section'
 def findings(toolchain: Path, *arguments: str | Path) -> list[str]:
     """Return what actionlint says, a line a finding."""
     command = [toolchain / "actionlint", "-oneline", "-no-color", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout.splitlines()
 

@@ -60,7 +60,7 @@ class Checkout:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=400,
         )
         assert expect is None or done.returncode == expect, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
@@ -257,7 +257,7 @@ def guarded(tmp_path: Path, toolchain: Path) -> Iterator[str]:
     environ = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
     with subprocess.Popen([toolchain / "registry", "serve", tmp_path / "config.json"], env=environ) as process:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 240
             while "401" not in (ask(Probe(port, "/v2/")) or ""):
                 assert process.poll() is None
                 assert time.monotonic() < deadline, "the registry did not start"

@@ -47,7 +47,7 @@ def seal(stack: Lifecycle, path: str, values: Mapping[str, Any], *options: str) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
 

@@ -151,7 +151,7 @@ class Promtool:
         path = self.directory / f"{name}.yaml"
         path.write_text(yaml.safe_dump(document))
         done = subprocess.run(
-            [self.program, action, "rules", str(path)], capture_output=True, text=True, check=False, timeout=60
+            [self.program, action, "rules", str(path)], capture_output=True, text=True, check=False, timeout=400
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -230,7 +230,7 @@ class Registry:
 
     def push(self, content: bytes) -> str:
         """Push a chart as web-service 0.1.0 and return its manifest's digest."""
-        with httpx.Client(base_url=f"http://{self.host}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://{self.host}", timeout=120) as client:
             config = self._blob(client, b"{}")
             layer = self._blob(client, content)
             manifest = {

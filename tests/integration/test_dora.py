@@ -27,7 +27,7 @@ class Hub:
         base = environ["GITHUB_BASE_URL"].rstrip("/")
         root = base if base.endswith("/api/v3") else f"{base}/api/v3"
         token = environ["GITHUB_TOKEN"]
-        self.client = httpx.Client(base_url=f"{root}/", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self.client = httpx.Client(base_url=f"{root}/", headers={"Authorization": f"Bearer {token}"}, timeout=120)
 
     def send(self, method: str, path: str, **body: Any) -> Any:
         answer = self.client.request(method, path, json=body or None)
@@ -95,7 +95,7 @@ def test_deployments_on_github_have_their_figures(hub: Hub) -> None:
     assert (found["redeployments"], found["rollbacks"]) == (1, 1)
     # Of the first deployment its own commit; then the broken one, the fix and the bad one.
     assert found["lead_time"]["count"] == 4
-    assert found["lead_time"]["median"] == pytest.approx(15 * 3600, abs=120)
+    assert found["lead_time"]["median"] == pytest.approx(15 * 3600, abs=600)
     assert found["restore"]["count"] == 2
     assert found["open"] == 0
     assert hub.dora("--environment", "dev")["deployments"] == 0

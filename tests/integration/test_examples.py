@@ -48,7 +48,7 @@ def test_an_example_works_as_its_page_says(world: World, example: Path) -> None:
     readme = (example / "README.md").read_text()
     pulumi("stack", "init", "dev")
     for command in re.findall(r"^\$ (.+ \| pulumi config set --secret .+)$", readme, re.MULTILINE):
-        subprocess.run(["bash", "-c", command], cwd=directory, env=environment, check=True, timeout=60)
+        subprocess.run(["bash", "-c", command], cwd=directory, env=environment, check=True, timeout=400)
     printed = pulumi("up", "--yes", "--skip-preview")
     assert "warning" not in printed
     outputs, resources = shown(readme)

@@ -44,7 +44,7 @@ def handler(event, context):
             if body == "dies" and first:
                 os._exit(3)
             if body == "slow" and first:
-                time.sleep(60)
+                time.sleep(600)
             if body == "fails" and first:
                 failed.append({"itemIdentifier": record["messageId"]})
                 continue
@@ -110,7 +110,7 @@ def function(client: Callable[[str], Any]) -> str:
         Architectures=["arm64"],
         Handler="app.handler",
         Role=f"arn:aws:iam::{ACCOUNT}:role/f",
-        Timeout=4,
+        Timeout=10,
         Code={"ZipFile": archive()},
         Environment={"Variables": {"OWN": "value"}},
     )
@@ -122,7 +122,7 @@ def times(client: Callable[[str], Any], what: str) -> int:
     return int(item["times"]["N"]) if item else 0
 
 
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"
@@ -137,7 +137,7 @@ def test_a_call_is_answered_by_the_same_process_and_errors_are_lambdas(
 
     first, second = (json.load(call()["Payload"]) for _ in range(2))
     assert first["pid"] == second["pid"]
-    assert (first["name"], 0 < first["left"] <= 4000) == ("one", True)
+    assert (first["name"], 0 < first["left"] <= 10_000) == ("one", True)
     failed = call(**{"raise": True})
     assert failed["FunctionError"] == "Unhandled"
     told = json.load(failed["Payload"])
@@ -151,23 +151,23 @@ def test_a_url_serves_the_function(sandbox: Sandbox, client: Callable[[str], Any
     url = client("lambda").create_function_url_config(FunctionName="one", AuthType="NONE")["FunctionUrl"]
     assert url.startswith("http://127.0.0.1:")
 
-    answer = httpx.get(f"{url}where", timeout=20)
+    answer = httpx.get(f"{url}where", timeout=120)
     assert (answer.status_code, answer.headers["x-own"], answer.headers["set-cookie"]) == (201, "1", "a=b")
     environment, found = sandbox.environment(), answer.json()
     assert found["GITHUB_BASE_URL"] == environment["GITHUB_BASE_URL"]
     assert (found["AWS_ACCESS_KEY_ID"], found["OWN"]) == (ACCOUNT, "value")
     headers = {"Content-Type": "application/json", "X-Hub-Signature-256": "sha256=x"}
-    event = httpx.post(f"{url}hook?a=1&a=2", content='{"ü": 1}'.encode(), headers=headers, timeout=20).json()
+    event = httpx.post(f"{url}hook?a=1&a=2", content='{"ü": 1}'.encode(), headers=headers, timeout=120).json()
     assert (event["version"], event["rawPath"], event["rawQueryString"]) == ("2.0", "/hook", "a=1&a=2")
     assert (event["body"], event["isBase64Encoded"]) == ('{"ü": 1}', False)
     assert event["headers"]["x-hub-signature-256"] == "sha256=x"
     assert event["requestContext"]["http"]["method"] == "POST"
-    assert httpx.get(url.replace(url.split("/")[3], "0" * 32), timeout=20).status_code == 404
+    assert httpx.get(url.replace(url.split("/")[3], "0" * 32), timeout=120).status_code == 404
 
 
 def test_a_queue_is_worked_off_and_what_fails_comes_back(client: Callable[[str], Any], function: str) -> None:
     sqs = client("sqs")
-    attributes = {"FifoQueue": "true", "VisibilityTimeout": "5"}
+    attributes = {"FifoQueue": "true", "VisibilityTimeout": "12"}
     url = sqs.create_queue(QueueName="jobs.fifo", Attributes=attributes)["QueueUrl"]
     client("lambda").create_event_source_mapping(
         EventSourceArn=f"arn:aws:sqs:us-east-1:{ACCOUNT}:jobs.fifo",
@@ -247,7 +247,7 @@ def test_nothing_of_the_code_is_left_after_a_reset(tmp_path: Path) -> None:
 def test_a_machine_takes_a_job_and_ends(sandbox: Sandbox, client: Callable[[str], Any]) -> None:
     environment = sandbox.environment()
     headers = {"Authorization": f"Bearer {environment['GITHUB_TOKEN']}"}
-    with httpx.Client(base_url=environment["GITHUB_BASE_URL"], headers=headers, timeout=20) as github:
+    with httpx.Client(base_url=environment["GITHUB_BASE_URL"], headers=headers, timeout=120) as github:
 
         def post(path: str, body: object) -> Any:
             answer = github.post(path, json=body)
@@ -269,7 +269,7 @@ def test_a_machine_takes_a_job_and_ends(sandbox: Sandbox, client: Callable[[str]
         command = [sys.executable, "-m", "pavedpath_sandbox", "machines", "--boot", "0.5", "--job", "0.5"]
         variables = {**os.environ, "PAVEDPATH_SANDBOX_DIR": str(sandbox.layout.root)}
         command += ["--until-idle", "2"]
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400, check=True)
         told = [json.loads(line) for line in done.stdout.splitlines()]
         wanted = ["boots", "has its configuration", "runs", "ends its job", "ends itself"]
         assert [each["event"] for each in told] == wanted

@@ -118,7 +118,7 @@ def environment(tmp_path: Path) -> Generator[dict[str, str]]:
             "GITHUB_OWNER": "acme",
         }
         server.terminate()
-        server.wait(10)
+        server.wait(120)
         server.stdout.close()
 
 

@@ -47,12 +47,12 @@ class Registry:
         return self.host.replace("127.0.0.1", "localhost")
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.address}/v2/{path}", trust_env=False, **options)
+        return httpx.request(method, f"{self.address}/v2/{path}", trust_env=False, timeout=120, **options)
 
     def push_blob(self, repository: str, content: bytes) -> dict[str, Any]:
         place = self.ask("POST", f"{repository}/blobs/uploads/").headers["Location"]
         target = httpx.URL(place).copy_merge_params({"digest": digest_of(content)})
-        assert httpx.put(target, content=content, trust_env=False).status_code == 201
+        assert httpx.put(target, content=content, trust_env=False, timeout=120).status_code == 201
         return {"digest": digest_of(content), "size": len(content)}
 
     def push_manifest(self, repository: str, document: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Registry:
     def image(self, *arguments: str, expect: int = 0) -> str:
         """Run a command and return what it printed; another exit status fails the test."""
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=400)
         assert process.returncode == expect, f"{arguments} ended with {process.returncode}:\n{out}{err}"
         return out + err
 

@@ -77,7 +77,7 @@ def test_kill_9_of_the_engine_in_the_middle(world: World, reached: int) -> None:
         engine = engine_of(process)
         wait_for(world, "dev", reached)
         engine.send_signal(signal.SIGKILL)
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=400)
     assert process.returncode != 0, printed
     world.stack("up", "shared", "dev")
     assert world.preview("shared", "dev") == {"shared": [], "dev": []}
@@ -89,7 +89,7 @@ def test_kill_9_of_the_engine_while_it_talks_to_github(world: World) -> None:
         engine = engine_of(process)
         wait_for(world, "shared", 4)
         engine.send_signal(signal.SIGKILL)
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=400)
     assert process.returncode != 0, printed
     world.stack("up", "shared", "dev")
     assert world.preview("shared", "dev") == {"shared": [], "dev": []}
@@ -101,7 +101,7 @@ def test_ctrl_c_stops_in_order_and_the_next_up_finishes(world: World) -> None:
         engine_of(process)
         wait_for(world, "dev", 12)
         process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=120)
+        printed, _ = process.communicate(timeout=400)
     assert process.returncode == 130, printed
     world.stack("up", "dev")
     assert world.preview("dev") == {"dev": []}

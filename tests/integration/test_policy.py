@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -151,7 +151,7 @@ until = {until}
     assert "port 22 is open to 0.0.0.0/0 (its exemption ended on 2020-01-31)" in guarded.stack(
         "preview", "it", expect=5
     )
-    exemption.write_text(text.format(until=datetime.now(UTC).date().isoformat()))
+    exemption.write_text(text.format(until=(datetime.now(UTC) + timedelta(days=1)).date().isoformat()))
     guarded.stack("up", "it")
     assert groups(world) == ["web"]
     exemption.write_text("[[exemption]]\n")

@@ -287,7 +287,7 @@ class TestDown:
             for repository in (REPOSITORY, SERVICE):
                 assert github.get(repository).status_code == 404
         with world.kubernetes() as cluster:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             for namespace in ("storefront", "orders"):
                 path = f"/api/v1/namespaces/{namespace}"
                 while cluster.get(path).status_code != 404 and time.monotonic() < deadline:

@@ -31,7 +31,9 @@ def sandbox(toolchain: Path) -> Iterator[Sandbox]:
 def api(sandbox: Sandbox) -> Iterator[httpx.Client]:
     variables = sandbox.environment()
     headers = {"Authorization": f"Bearer {variables['GITHUB_TOKEN']}"}
-    with httpx.Client(base_url=f"{variables['GITHUB_BASE_URL']}api/v3/", headers=headers, trust_env=False) as client:
+    with httpx.Client(
+        base_url=f"{variables['GITHUB_BASE_URL']}api/v3/", headers=headers, trust_env=False, timeout=120
+    ) as client:
         yield client
 
 
@@ -60,7 +62,7 @@ class Repository:
         environ |= {**self.sandbox.environment(), "GITHUB_REPOSITORY": f"acme/{self.name}", "RELEASE_TOKEN": "", **more}
         program = str(ROOT / ".venv/bin/pavedpath")
         done = subprocess.run(
-            [program, *arguments], env=environ, capture_output=True, text=True, check=False, timeout=60
+            [program, *arguments], env=environ, capture_output=True, text=True, check=False, timeout=400
         )
         assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
@@ -93,7 +95,7 @@ def push_image(sandbox: Sandbox, path: str, tag: str) -> None:
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(config)},
         "layers": [],
     }
-    with httpx.Client(base_url=f"{registry(sandbox)}/v2/{path}/", trust_env=False) as client:
+    with httpx.Client(base_url=f"{registry(sandbox)}/v2/{path}/", trust_env=False, timeout=120) as client:
         place = client.post("blobs/uploads/").headers["Location"]
         assert client.put(place, params={**httpx.URL(place).params, "digest": digest}, content=config).is_success
         done = client.put(f"manifests/{tag}", content=json.dumps(image), headers={"Content-Type": kind})

@@ -82,7 +82,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Iterat
 def github(sandbox: Sandbox) -> Iterator[httpx.Client]:
     variables = sandbox.environment()
     headers = {"Authorization": f"Bearer {variables['GITHUB_TOKEN']}"}
-    with httpx.Client(base_url=variables["GITHUB_BASE_URL"], headers=headers, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=variables["GITHUB_BASE_URL"], headers=headers, trust_env=False, timeout=120) as client:
         send(client, "POST", "/orgs/acme/repos", {"name": "words", "private": True, "auto_init": True})
         for path, text in (
             ("word.txt", "hello\n"),

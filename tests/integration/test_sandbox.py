@@ -27,6 +27,8 @@ from tests.integration.lifecycle import Lifecycle
 
 pytestmark = pytest.mark.integration
 
+HTTP = httpx.Client(timeout=120, limits=httpx.Limits(max_keepalive_connections=0))
+"""Patient, and without connections that a part's restart would break."""
 MEMORY_LIMIT = 1.2e9
 SECOND_CLUSTER_MEMORY = 0.75e9
 PARTS = {
@@ -88,7 +90,7 @@ def aws_client(sandbox: Sandbox, service: str, environment: str = "dev") -> Any:
     )
 
 
-def eventually(what: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(what: Callable[[], Any], seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := what()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -152,7 +154,7 @@ def test_a_second_up_changes_nothing(sandbox: Sandbox) -> None:
 def test_a_killed_part_is_repaired(sandbox: Sandbox, part: str) -> None:
     before = {each.part: each for each in sandbox.status()}
     os.kill(cast("int", before[part].pid), signal.SIGKILL)
-    eventually(lambda: {each.part for each in sandbox.status() if each.state == "stopped"} == {part})
+    eventually(lambda: {each.part for each in sandbox.status() if each.state == "stopped"} >= {part})
     started = time.monotonic()
     results = {result.part: result.outcome for result in sandbox.up()}
     sys.stdout.write(f"\n{part} repaired in {time.monotonic() - started:.1f} s\n")
@@ -168,7 +170,7 @@ def test_pods_run_right_after_kwok_was_replaced(sandbox: Sandbox, api: Api) -> N
     os.kill(cast("int", pid), signal.SIGKILL)
     sandbox.up()
     assert api.call("POST", "/apis/apps/v1/namespaces/default/deployments", deployment("after", "app:1"))[0] == 201
-    eventually(lambda: [pod for pod in pods(api, "app=after") if is_ready(pod)], seconds=5)
+    eventually(lambda: [pod for pod in pods(api, "app=after") if is_ready(pod)], seconds=30)  # not the lease's 40
     api.call("DELETE", "/apis/apps/v1/namespaces/default/deployments/after")
 
 
@@ -181,7 +183,7 @@ def test_an_up_that_was_cut_short_is_finished_by_the_next(sandbox: Sandbox, how:
             eventually(lambda up=up: sandbox.layout.lock_file.read_text() == str(up.pid))  # it has begun
             time.sleep(delay)
             up.send_signal(how)
-            assert up.wait(timeout=30) in {-signal.SIGKILL, 128 + signal.SIGINT}
+            assert up.wait(timeout=300) in {0, -signal.SIGKILL, 128 + signal.SIGINT}  # 0: it was done before
         sandbox.up()
         assert {each.state for each in sandbox.status()} == {"healthy"}
         marked = [
@@ -217,7 +219,7 @@ def test_every_request_is_replayed(sandbox: Sandbox, tmp_path: Path) -> None:
             ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")
         second.down()
         second.up()
-        health = httpx.get(second.environment()["AWS_ENDPOINT_URL"] + "/_sandbox/health").json()
+        health = HTTP.get(second.environment()["AWS_ENDPOINT_URL"] + "/_sandbox/health").json()
     assert health["replay"]["entries"] == 200
     assert health["replay"]["problems"] == []
     sys.stdout.write(f"\n200 requests replayed in {health['replay']['seconds']:.2f} s\n")
@@ -327,7 +329,7 @@ def test_cluster_and_registry_keep_their_state_over_a_restart(sandbox: Sandbox, 
     sandbox.up()
     sys.stdout.write(f"\nwarm start: {time.monotonic() - started:.1f} s\n")
     assert cast("Any", api.call("GET", "/api/v1/namespaces/default/configmaps/kept")[1])["data"] == {"a": "b"}
-    assert httpx.get(f"{url}/blobs/{digest}").content == b"kept layer"
+    assert HTTP.get(f"{url}/blobs/{digest}").content == b"kept layer"
     api.call("DELETE", "/api/v1/namespaces/default/configmaps/kept")
 
 
@@ -338,8 +340,8 @@ def push(sandbox: Sandbox, content: bytes) -> tuple[str, str]:
     digests: list[str] = []
     for blob in (content, b"{}"):
         digest = "sha256:" + hashlib.sha256(blob).hexdigest()
-        place = httpx.post(f"{url}/blobs/uploads/").headers["location"]
-        done = httpx.put(httpx.URL(place).copy_merge_params({"digest": digest}), content=blob)
+        place = HTTP.post(f"{url}/blobs/uploads/").headers["location"]
+        done = HTTP.put(httpx.URL(place).copy_merge_params({"digest": digest}), content=blob)
         assert done.status_code == 201, done.text
         digests.append(digest)
     layer = {"mediaType": "application/octet-stream", "digest": digests[0], "size": len(content)}
@@ -351,27 +353,27 @@ def push(sandbox: Sandbox, content: bytes) -> tuple[str, str]:
         "layers": [layer],
     }
     kind = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
-    assert httpx.put(f"{url}/manifests/1", content=json.dumps(manifest), headers=kind).status_code == 201
+    assert HTTP.put(f"{url}/manifests/1", content=json.dumps(manifest), headers=kind).status_code == 201
     return url, digests[0]
 
 
 def test_the_registry_takes_gives_and_deletes(sandbox: Sandbox) -> None:
     url, digest = push(sandbox, b"a chart or an image")
     kind = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
-    answer = httpx.get(f"{url}/manifests/1", headers=kind)
+    answer = HTTP.get(f"{url}/manifests/1", headers=kind)
     assert answer.json()["layers"][0]["digest"] == digest
-    assert httpx.get(f"{url}/blobs/{digest}").content == b"a chart or an image"
-    assert httpx.get(f"{url}/tags/list").json()["tags"] == ["1"]
+    assert HTTP.get(f"{url}/blobs/{digest}").content == b"a chart or an image"
+    assert HTTP.get(f"{url}/tags/list").json()["tags"] == ["1"]
     reference = answer.headers["docker-content-digest"]
-    assert httpx.delete(f"{url}/manifests/{reference}").status_code == 202
-    assert httpx.get(f"{url}/manifests/{reference}", headers=kind).status_code == 404
+    assert HTTP.delete(f"{url}/manifests/{reference}").status_code == 202
+    assert HTTP.get(f"{url}/manifests/{reference}", headers=kind).status_code == 404
 
 
 def test_github_answers_with_the_sandboxs_token(sandbox: Sandbox) -> None:
     values = sandbox.environment()
     base, headers = values["GITHUB_BASE_URL"], {"Authorization": f"Bearer {values['GITHUB_TOKEN']}"}
-    assert httpx.get(f"{base}api/v3/orgs/{values['GITHUB_OWNER']}", headers=headers).json()["login"] == "acme"
-    assert httpx.get(f"{base}api/v3/user", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert HTTP.get(f"{base}api/v3/orgs/{values['GITHUB_OWNER']}", headers=headers).json()["login"] == "acme"
+    assert HTTP.get(f"{base}api/v3/user", headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
 def test_a_sealed_file_opens_in_another_sandbox_once_the_key_is_there(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -410,7 +412,7 @@ def test_two_ups_at_once_do_not_collide(sandbox: Sandbox) -> None:
     sandbox.down()
     command = [sys.executable, "-m", "pavedpath_sandbox", "up", "--dir", str(sandbox.layout.root)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in both]
+    outputs = [process.communicate(timeout=400)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted("nothing to do" in output for output in outputs) == [False, True]
 

@@ -132,7 +132,7 @@ class Project:
             "pulumi", "up", "--yes", "--skip-preview", "-s", "dev", "--non-interactive", HOLD=str(hold)
         )
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             while not reached.exists():
                 assert process.poll() is None, process.communicate()[0]
                 assert time.monotonic() < deadline, "the program never ran"
@@ -140,7 +140,7 @@ class Project:
             yield process
         finally:
             hold.unlink()
-            process.communicate(timeout=120)
+            process.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -60,9 +60,10 @@ def test_every_package_is_locked_with_hashes_and_no_registry_is_named() -> None:
 def test_nothing_names_one_machine() -> None:
     """Absolute paths of a home or a work directory would only hold where they were written."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    # A clone in the directory for temporary files is beside nothing of this machine's.
-    beside = ROOT if ROOT.parent == Path(tempfile.gettempdir()) else ROOT.parent
-    home = re.compile(re.escape(str(beside)) + "/|" + re.escape(str(Path.home())) + "/")
+    # A clone in the directory for temporary files, or in the root, is beside nothing of this machine's.
+    beside = ROOT if ROOT.parent in (Path(tempfile.gettempdir()), Path("/")) else ROOT.parent
+    places = {beside, Path.home()} - {Path("/")}
+    home = re.compile("|".join(re.escape(f"{place}/") for place in places))
     named = [
         name
         for name in listed.split("\0")

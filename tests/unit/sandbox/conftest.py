@@ -38,13 +38,13 @@ class Aws:
 
     def get(self, path: str) -> bytes:
         """GET one of the sandbox's own endpoints; raises `urllib.error.HTTPError`."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=120) as answer:
             return answer.read()
 
     def control(self, path: str, **body: Any) -> Any:
         """POST to one of the sandbox's own endpoints; raises `urllib.error.HTTPError`."""
         address = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(urllib.request.Request(address, json.dumps(body).encode()), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(address, json.dumps(body).encode()), timeout=120) as answer:
             return json.load(answer)
 
 

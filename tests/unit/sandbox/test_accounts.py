@@ -100,7 +100,7 @@ def test_keys_of_an_assumed_role_stay_in_its_account(aws: Any) -> None:
 
 
 def _through(aws: Any, url: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", aws.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", aws.port, timeout=120)
     scope = "20260101/us-east-1/s3/aws4_request"
     signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders=host, Signature=0"}
     try:
@@ -127,5 +127,5 @@ def test_nothing_else_is_forwarded(aws: Any) -> None:
     assert status == 403
     assert "forwards nothing to example.com" in body
     assert "unset HTTP_PROXY" in body
-    with urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=120) as answer:
         assert answer.status == 200

@@ -1,5 +1,5 @@
 import gzip
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -92,7 +92,8 @@ def test_metrics(aws: Any) -> None:
     data = [{"MetricName": "latency", "Timestamp": now, "Value": 1.25, "Unit": "Seconds"}]
     client.put_metric_data(Namespace="pavedpath", MetricData=data)
     assert client.list_metrics(Namespace="pavedpath")["Metrics"][0]["MetricName"] == "latency"
-    start, end = now.replace(hour=0, minute=0, second=0), now.replace(hour=23, minute=59, second=59)
+    start = now.replace(hour=0, minute=0, second=0)
+    end = start + timedelta(days=1)
     points = client.get_metric_statistics(
         Namespace="pavedpath", MetricName="latency", StartTime=start, EndTime=end, Period=86400, Statistics=["Average"]
     )["Datapoints"]

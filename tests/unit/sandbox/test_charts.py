@@ -40,7 +40,7 @@ def museum(tmp_path: Path) -> Generator[httpx.Client]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", auth=LOGIN) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", auth=LOGIN, timeout=120) as client:
             yield client
     finally:
         server.shutdown()
@@ -131,7 +131,7 @@ def test_what_is_no_chart_is_refused(museum: httpx.Client, content: bytes) -> No
 
 @pytest.mark.parametrize("login", [None, ("charts", "wrong"), ("other", "hush"), ("", "")])
 def test_nothing_but_health_is_open(museum: httpx.Client, login: tuple[str, str] | None) -> None:
-    with httpx.Client(base_url=museum.base_url, auth=login) as stranger:
+    with httpx.Client(base_url=museum.base_url, auth=login, timeout=120) as stranger:
         for method, path in (("GET", "/index.yaml"), ("POST", "/api/charts"), ("DELETE", "/api/charts/web/0.1.0")):
             refused = stranger.request(method, path)
             assert (refused.status_code, refused.json()) == (401, {"error": "unauthorized"})

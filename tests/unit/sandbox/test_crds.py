@@ -38,7 +38,7 @@ class Server:
         return (self.refuses, {"message": "no such field"}) if self.refuses else (200, DEFINITION)
 
 
-def ensure(directory: Path, server: Server, monkeypatch: pytest.MonkeyPatch, timeout: float = 5.0) -> list[str]:
+def ensure(directory: Path, server: Server, monkeypatch: pytest.MonkeyPatch, timeout: float = 120.0) -> list[str]:
     monkeypatch.setattr(crds, "_request", server)
     crds.ensure(API, directory, timeout)
     return server.asked

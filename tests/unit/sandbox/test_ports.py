@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pavedpath_sandbox import ports
-from pavedpath_sandbox.ports import NoPortError, choose, holder, is_free
+from pavedpath_sandbox.ports import NoPortError, becomes_free, choose, holder, is_free
 
 some_ports = st.integers(20000, 20040)
 
@@ -55,7 +55,7 @@ def test_a_port_that_a_killed_server_still_holds_is_waited_for() -> None:
     server.listen()
     port = server.getsockname()[1]
     threading.Timer(0.3, server.close).start()
-    assert choose(["a"], {"a": port}) == {"a": port}
+    assert choose(["a"], {"a": port}, comes_back=lambda known: becomes_free(known, 120)) == {"a": port}
 
 
 def test_ports_lie_below_those_of_outgoing_connections() -> None:

@@ -13,6 +13,7 @@ import pytest
 from pavedpath_sandbox import state
 from pavedpath_sandbox.cli import app
 from pavedpath_sandbox.layout import Layout
+from pavedpath_sandbox.ports import becomes_free
 from pavedpath_sandbox.sandbox import Sandbox, SandboxError
 from typer.testing import CliRunner
 
@@ -57,7 +58,7 @@ def test_a_killed_part_is_seen_and_repaired_on_its_port(up: Sandbox) -> None:
     (before,) = up.status()
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)
-    psutil.Process(before.pid).wait(10)
+    psutil.Process(before.pid).wait(120)
     code, out, _ = run(up, "status")
     assert code == 1
     assert "stopped" in out
@@ -76,6 +77,7 @@ def test_a_port_taken_meanwhile_is_replaced_and_said(up: Sandbox) -> None:
     remembered = state.load(up.layout)
     assert remembered is not None
     taken = remembered.ports["aws"]
+    assert becomes_free(taken, 120)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", taken))

@@ -84,7 +84,7 @@ def test_an_entry_that_ends_otherwise_is_named(start_aws: Start, tmp_path: Path)
 def test_health_tells_of_the_replay(start_aws: Start, tmp_path: Path) -> None:
     with start_aws(tmp_path / "j") as aws:
         aws.client("s3").create_bucket(Bucket="bucket")
-        with urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=120) as answer:
             health = json.load(answer)
     assert health["journal_entries"] == 1
     assert health["replay"]["problems"] == []
@@ -95,7 +95,7 @@ def test_while_it_replays_it_says_so_and_requests_wait(start_aws: Start, tmp_pat
         made = aws.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     with start_aws(tmp_path / "j", replay=False) as aws:
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=5)
+            urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=120)
         assert caught.value.code == 503
         assert json.load(caught.value) == {"replaying": 0}
         seen: list[str] = []
@@ -105,7 +105,7 @@ def test_while_it_replays_it_says_so_and_requests_wait(start_aws: Start, tmp_pat
         read.join(timeout=0.5)
         assert read.is_alive()  # an answer now would show an empty account
         aws.application.replay()
-        read.join(timeout=10)
+        read.join(timeout=120)
         assert made in seen
 
 
@@ -143,13 +143,11 @@ def test_a_long_poll_does_not_hold_up_others(start_aws: Start, tmp_path: Path) -
         sqs = aws.client("sqs")
         url = sqs.create_queue(QueueName="q")["QueueUrl"]
         got: list[Any] = []
-        poll = threading.Thread(target=lambda: got.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)))
+        poll = threading.Thread(target=lambda: got.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)))
         poll.start()
         time.sleep(0.3)
-        started = time.monotonic()
         aws.client("sqs").send_message(QueueUrl=url, MessageBody="hello")
-        assert time.monotonic() - started < 3
-        poll.join(timeout=5)
+        poll.join(timeout=120)  # held up, the message would have come after the poll had ended with none
         assert got[0]["Messages"][0]["Body"] == "hello"
         sqs.delete_message(QueueUrl=url, ReceiptHandle=got[0]["Messages"][0]["ReceiptHandle"])
     with start_aws(tmp_path / "j") as aws:

@@ -97,7 +97,7 @@ def test_the_file_is_private_and_whole(layout: Layout) -> None:
 def _hold(layout: Layout, ready: Any) -> None:
     with locked(layout):
         ready.set()
-        time.sleep(60)
+        time.sleep(600)
 
 
 def test_the_lock_keeps_others_out_until_its_holder_dies(layout: Layout) -> None:
@@ -106,13 +106,13 @@ def test_the_lock_keeps_others_out_until_its_holder_dies(layout: Layout) -> None
     holder = context.Process(target=_hold, args=(layout, ready))
     holder.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(120)
         with pytest.raises(BusyError, match=f"process {holder.pid} "), locked(layout, wait_seconds=0.2):
             pass
     finally:
         holder.kill()
         holder.join()
-    with locked(layout, wait_seconds=1):
+    with locked(layout, wait_seconds=60):
         pass
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import pytest
@@ -68,20 +68,24 @@ class Running:
         )  # fmt: skip
 
     def facts_of_run(self) -> dict[str, Any]:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 120
         while not self.facts.exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return json.loads(self.facts.read_text())
 
 
-def launch(tmp_path: Path, prefix: tuple[str, ...] = ()) -> tuple[subprocess.Popen[str], int]:
+def launch(
+    tmp_path: Path, prefix: tuple[str, ...] = (), errors: IO[str] | None = None
+) -> tuple[subprocess.Popen[str], int]:
     executor = tmp_path / "exec.py"
     executor.write_text(EXECUTOR)
     main = str(ROOT / "toolchain/language_host/__main__.py")
     command = [*prefix, sys.executable, "-P", main, "--exec", str(executor), "-tracing", "x", "127.0.0.1:8"]
     env = dict(os.environ) | {"FACTS": str(tmp_path / "facts.json")}
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+    )
     assert process.stdout
     return process, int(process.stdout.readline())
 
@@ -105,7 +109,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def wait_for(true: Callable[[], bool], seconds: float = 10) -> None:
+def wait_for(true: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -174,19 +178,19 @@ def test_what_is_installed(host: Running) -> None:
 
 
 def test_cancel_ends_the_program_without_an_error_of_its_own(host: Running) -> None:
-    running = host.stub.Run.future(host.program("import time; time.sleep(60)"))
+    running = host.stub.Run.future(host.program("import time; time.sleep(600)"))
     pid = host.facts_of_run()["pid"]
     host.stub.Cancel(empty_pb2.Empty())
-    assert running.result(10) == pb.RunResponse(bail=True)
+    assert running.result(120) == pb.RunResponse(bail=True)
     assert gone(pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_host_ends_program_and_host(host: Running, number: signal.Signals) -> None:
-    call = host.stub.Run.future(host.program("import time; time.sleep(60)"))
+    call = host.stub.Run.future(host.program("import time; time.sleep(600)"))
     pid = host.facts_of_run()["pid"]
     host.process.send_signal(number)
-    assert host.process.wait(10) == 0
+    assert host.process.wait(120) == 0
     assert gone(pid)
     wait_for(call.done)
 
@@ -199,7 +203,7 @@ def test_no_program_outlives_an_engine_that_is_killed(tmp_path: Path) -> None:
     engine, port = launch(tmp_path, ("/bin/sh", "-c", '"$@"; true', "sh"))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         running = Running(engine, language_pb2_grpc.LanguageRuntimeStub(channel), project, tmp_path / "facts.json")
-        call = running.stub.Run.future(running.program("import time; time.sleep(60)"))
+        call = running.stub.Run.future(running.program("import time; time.sleep(600)"))
         pid = running.facts_of_run()["pid"]
         host = int(Path(f"/proc/{pid}/status").read_text().split("PPid:")[1].split()[0])
         engine.send_signal(signal.SIGKILL)
@@ -232,7 +236,7 @@ def test_a_policy_pack_runs_through_the_runner_of_the_sdk(host: Running) -> None
 
 
 def test_a_plugin_ends_when_the_engine_hangs_up(host: Running) -> None:
-    (host.project / "__main__.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
+    (host.project / "__main__.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)")
     answers = host.stub.RunPlugin(pb.RunPluginRequest(pwd=str(host.project), kind="resource", info=host.info()))
     pid = int(next(answers).stdout)
     answers.cancel()
@@ -266,15 +270,15 @@ def test_nothing_to_install_is_told(host: Running) -> None:
     assert [one.stdout for one in host.stub.InstallDependencies(request)] == [b"Everything is installed.\n"]
 
 
-def test_the_host_starts_quickly(tmp_path: Path) -> None:
-    times: list[float] = []
-    for _ in range(3):
-        began = time.monotonic()
-        process, _ = launch(tmp_path)
-        times.append(time.monotonic() - began)
-        process.kill()
-        process.wait()
-    assert min(times) < 1.0  # 0.3 s on two idle cores; the whole SDK would take as long again
+def test_the_host_starts_quickly_for_it_does_not_load_the_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with (tmp_path / "loaded").open("w") as told:
+        process, _ = launch(tmp_path, errors=told)
+    process.kill()
+    process.wait()
+    loaded = {line.rpartition("|")[2].strip() for line in (tmp_path / "loaded").read_text().splitlines()}
+    assert "pulumi.runtime.proto.language_pb2" in loaded
+    assert loaded.isdisjoint({"pulumi", "pulumi.output", "pulumi.resource", "pulumi_aws"})
 
 
 # Decisions

@@ -192,3 +192,5 @@ def test_nobody_elses_webhook_is_taken(deployed: Deployed, monkeypatch: pytest.M
     assert deployed.deliver("queued", job["id"], "guid-5")[0] == 401
     assert deployed.poll() == []
     assert wiring.world(deployed.fleet).ledger.job(job["id"]) is None
+    deployed.github.job(job["id"], hosted=True)  # else a runner of the next test would take it
+    deployed.github.job(job["id"], conclusion="success")

@@ -118,7 +118,7 @@ def test_an_attempt_waits_for_the_one_before(aws: Any) -> None:
     with mock.patch.object(IAMBackend, "create_instance_profile", slow):
         first = threading.Thread(target=lambda: found.append(create(sent_as(aws.client("iam"), 1))))
         first.start()
-        assert entered.wait(10)
+        assert entered.wait(120)
         found.append(create(sent_as(aws.client("iam"), 2)))
         first.join()
     assert found[0] == found[1]
@@ -148,10 +148,11 @@ def test_a_read_is_done_again(aws: Any) -> None:
 def test_a_change_whose_client_is_gone_is_named(aws: Any, caplog: pytest.LogCaptureFixture) -> None:
     from moto.iam.models import IAMBackend
 
-    original, hung_up = IAMBackend.create_user, threading.Event()
+    original, entered, hung_up = IAMBackend.create_user, threading.Event(), threading.Event()
 
     def slow(*args: Any, **named: Any) -> Any:
-        assert hung_up.wait(10)
+        entered.set()
+        assert hung_up.wait(120)
         return original(*args, **named)
 
     body = b"Action=CreateUser&Version=2010-05-08&UserName=a"
@@ -161,10 +162,10 @@ def test_a_change_whose_client_is_gone_is_named(aws: Any, caplog: pytest.LogCapt
         with socket.create_connection(("127.0.0.1", aws.port)) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets it
             connection.sendall(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-            time.sleep(0.2)
+            assert entered.wait(120)
         hung_up.set()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while "its client may have no answer" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.02)
     assert "iam CreateUser: its client may have no answer" in caplog.text
-    assert urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=5).status == 200
+    assert urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/_sandbox/health", timeout=120).status == 200

@@ -23,24 +23,26 @@ def serve(directory: Path, *more: str) -> Generator[tuple[subprocess.Popen[str],
         port = json.loads(process.stdout.readline())["port"]
         headers = {"authorization": "token secret-token"}
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
+            with httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=120
+            ) as client:
                 yield process, client
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(120)
             process.stdout.close()
 
 
-def until_ready(client: httpx.Client) -> float:
-    started = time.perf_counter()
-    while time.perf_counter() - started < 10:
+def until_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 120
+    while True:
         try:
             client.get("/_sandbox/health").raise_for_status()
         except httpx.TransportError:
+            assert time.monotonic() < deadline, "the server does not answer"
             time.sleep(0.02)
         else:
-            break
-    return time.perf_counter() - started
+            return
 
 
 def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
@@ -49,7 +51,7 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
         made = client.post("/orgs/acme/repos", json={"name": "app", "auto_init": True})
         assert made.status_code == 201, made.text
         process.kill()
-        process.wait(10)
+        process.wait(120)
     with serve(tmp_path) as (_, client):
         until_ready(client)
         assert client.get("/api/v3/repos/acme/app").json()["id"] == made.json()["id"]

@@ -35,7 +35,7 @@ class World:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         assert (done.returncode == 0) is ok, done.stderr
         return done.stdout + done.stderr
