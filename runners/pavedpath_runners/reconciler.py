@@ -56,7 +56,8 @@ class Reconciler:
             lambda: self._once("report", self._report),
             lambda: self._once("waiting jobs", self._send_waiting),
             lambda: self._each("machines", self._by_urgency(), self._look),
-            lambda: self._each("jobs", self._jobs, self._look_at_job),
+            # Held ones last: many may be due at once, and none of them is in a hurry.
+            lambda: self._each("jobs", sorted(self._jobs, key=lambda job: bool(job.held_at)), self._look_at_job),
             lambda: self._once("waiting jobs", self._send_waiting),
             lambda: self._each("orphans", self._instances or (), self._end_orphan),
             lambda: self._each("ghosts", chain(*self._registrations.values()), self._remove_ghost),

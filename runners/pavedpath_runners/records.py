@@ -128,8 +128,8 @@ class Job:
         return self.state is JobState.QUEUED and not self.held_at
 
     def is_due(self, now: float) -> bool:
-        """Whether it may be launched for by now."""
-        return not self.held_at and self.not_before <= now
+        """Whether the time for its next launch has come."""
+        return self.not_before <= now
 
 
 @dataclass(frozen=True)

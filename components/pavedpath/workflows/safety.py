@@ -76,6 +76,10 @@ _STORED_KEYS = frozenset(
 
 _PUSHES = re.compile(r"\bgit\b[^\n;|&]*\bpush\b|\bgh\s+release\s+create\b|\bpavedpath\s+release\b|\bgit/refs\b")
 _COMMAND_ENDS = re.compile(r"[\n;]|&&|\|\|")
+_READS_TAGS = r"-[dlnv]\b|--(?:list|sort|contains|no-contains|points-at|merged|delete|verify)\b"
+_MAKES_TAG = re.compile(
+    rf"\bgit\b[^\n;|&]*\btag\b(?!\s*(?:$|[\n;|&)]|{_READS_TAGS}))|\bgh\s+release\s+create\b|\bpavedpath\s+release\b"
+)
 _TAGS = re.compile(r"--tags|--follow-tags|refs/tags|\bgit\b[^\n;|&]*\btag\b|\bgh\s+release\b|\bpavedpath\s+release\b")
 
 
@@ -218,7 +222,7 @@ def _pushes(at: str, step: Run, job: Job, workflows: Sequence[Workflow]) -> Iter
         return
     tags = bool(_TAGS.search(step.run))
     # What another step tagged, this one may push by its name alone.
-    tagged = tags or any(_TAGS.search(each.run) for each in job.steps if isinstance(each, Run))
+    tagged = tags or any(_MAKES_TAG.search(each.run) for each in job.steps if isinstance(each, Run))
     started = [
         workflow.file
         for workflow in workflows

@@ -42,7 +42,7 @@ def parse(text: str, name: str, model: type[ModelT], what: str, fix: str) -> Mod
     """
     try:
         document: Json = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that is none
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         line = f" (line {mark.line + 1})" if mark else ""
         raise DeliveryError(f"{name} is no YAML{line}.\nFix: {fix}", Exit.USAGE) from None

@@ -212,8 +212,9 @@ def move(
         question = f"Move {stack} from {source} to {engine.backend_url()}, and remove it there?"
         if not yes and not sys.stdin.isatty():
             raise StackCommandError(f"{question} Say so with --yes: there is no terminal to ask at.", Exit.USAGE)
-        if not yes and not typer.confirm(question):
+        if not yes and not typer.confirm(question, err=True):
             talk.say("Nothing was moved.")
+            talk.give({"stack": stack, "from": source, "to": None, "backup": None})
             return Exit.OK
         with talk.during(f"moving {stack}"):
             provider = secrets_provider or provider_for(engine, stack)

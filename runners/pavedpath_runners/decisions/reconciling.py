@@ -268,7 +268,7 @@ def is_suspicious(job: Job, runner: Runner | None, now: float) -> bool:
     """Whether GitHub is to be asked about an open job: no news of it came for long."""
     if job.rerun_wanted:
         return False
-    silence = now - max(job.changed_at, job.checked_at)
+    silence = now - max(job.changed_at, job.checked_at, job.held_at)
     if job.held_at:
         # News come in any order: that it is held may be older than that it is not.
         return silence > (SHORT_SILENCE if job.checked_at < job.held_at else LONG_SILENCE)
@@ -321,7 +321,13 @@ def unknown(scene: Scene, identity: int) -> Decision:
 def resend(scene: Scene, identity: int, patience: float = RESEND) -> Decision:
     """Return a job's message once more, unless one is on its way: it was sent within so many seconds."""
     job = scene.jobs.get(identity)
-    if job is None or job.state not in WAITING or scene.now - job.sent_at < patience or not job.is_due(scene.now):
+    if (
+        job is None
+        or job.state not in WAITING
+        or job.held_at
+        or scene.now - job.sent_at < patience
+        or not job.is_due(scene.now)
+    ):
         return NOTHING
     draft = Draft(scene)
     draft.send(job)

@@ -15,9 +15,10 @@ RESERVE_SECONDS = 25.0
 AGAIN_SECONDS = 5.0
 """Seconds after which a message comes again that a service's failure kept from its work; twice as long each time."""
 MOST_SECONDS = 120.0
-KILLED_SECONDS = LEASE + 1.0
-"""Seconds after which a message comes again whose function was killed: by then nobody holds the lease that it had. The
-queue's own visibility time-out is made for messages that Lambda holds and has not handed over yet."""
+KILLED_SECONDS = LEASE + 10.0
+"""Seconds after which a message comes again whose function was killed within its first ten: by then nobody holds the
+lease that it renewed last. After a later kill the reconciler goes on. The queue's own visibility time-out is made for
+messages that Lambda holds and has not handed over yet."""
 PATIENCE = 4
 """Receives after which such a message is left to the reconciler; the queue's dead letters begin after one more."""
 
@@ -71,10 +72,10 @@ def _launched(
     telemetry: Telemetry,
 ) -> bool:
     """Whether a message has done its duty."""
-    # Where this fails, the reconciler goes on with the job a little later.
-    with suppress(UnavailableError):
-        postpone(message["receiptHandle"], KILLED_SECONDS)
     try:
+        # Where this is not served, the reconciler goes on with the job a little later.
+        with suppress(UnavailableError):
+            postpone(message["receiptHandle"], KILLED_SECONDS)
         launch(job_of(message["body"]))
     except (UnavailableError, ConflictError) as error:
         receives = int(message["attributes"]["ApproximateReceiveCount"])

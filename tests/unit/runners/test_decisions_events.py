@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pavedpath_runners.decisions import events
+from pavedpath_runners.decisions import events, reconciling
 from pavedpath_runners.decisions.model import Decision, Measure, Metric, Scene, Send
 from pavedpath_runners.events import Action, JobEvent
 from pavedpath_runners.records import Breaker, Count, Delivery, Job, JobState, Once, Put, Runner, RunnerState
@@ -45,9 +45,7 @@ def told(news: Sequence[JobEvent], scene: Scene) -> Scene:
 
 def essence(scene: Scene) -> tuple[object, ...]:
     """What must not depend on the order: all but times of writing and counters."""
-    jobs = [
-        replace(each, changed_at=0, sent_at=0, queued_at=0, version=0, not_before=0) for each in scene.jobs.values()
-    ]
+    jobs = [replace(each, changed_at=0, sent_at=0, version=0, not_before=0) for each in scene.jobs.values()]
     runners = [replace(each, changed_at=0, version=0) for each in scene.runners.values()]
     return jobs, runners
 
@@ -61,6 +59,9 @@ def test_all_orders_of_the_same_news_end_in_the_same_state(news: list[JobEvent],
     unique = [each for each in (QUEUED, RUNNING, ENDED) if each in news]
     after = told(news, scene)
     if RUNNING in news or ENDED in news:
+        if APPROVAL in news:
+            # When it was let go, only the order tells.
+            after = replace(after, jobs={1: replace(after.jobs[1], queued_at=START)})
         assert essence(after) == essence(told(unique, scene))
     else:
         # A job is held back and let go any number of times: the last news counts.
@@ -86,7 +87,7 @@ class TestHeldBack:
     def test_it_wants_no_machine(self) -> None:
         decision = events.decide(Scene(fleet(), START), APPROVAL, Delivery("g", START))
         job = applied(Scene(fleet(), START), decision).jobs[1]
-        assert (job.state, job.held_at, job.queues, job.is_due(START + 1e9)) == (JobState.QUEUED, START, False, False)
+        assert (job.state, job.held_at, job.queues) == (JobState.QUEUED, START, False)
         assert not [each for each in decision.effects if isinstance(each, Send)]
 
     @pytest.mark.parametrize("state", [JobState.INTENDED, JobState.LAUNCHING, JobState.REGISTERED])
@@ -98,6 +99,15 @@ class TestHeldBack:
         assert after.jobs[1].losses == 0
         assert after.runners["dev-1-1"].spare
         assert told([APPROVAL, APPROVAL], scene).jobs[1].held_at == START
+
+    def test_github_is_asked_about_it_a_minute_after_it_was_held_back_however_long_it_was_queued(self) -> None:
+        scene = replace(told([QUEUED], Scene(fleet(), START)), now=START + 600)
+        job = told([APPROVAL], scene).jobs[1]
+        assert not reconciling.is_suspicious(job, None, START + 600 + 30)
+        assert reconciling.is_suspicious(job, None, START + 600 + 90)
+        asked = replace(job, checked_at=START + 690)
+        assert not reconciling.is_suspicious(asked, None, START + 690 + 600)
+        assert reconciling.is_suspicious(asked, None, START + 690 + 960)
 
     def test_it_is_sent_when_it_may_run_and_its_queue_time_begins_then(self) -> None:
         scene = replace(told([QUEUED, APPROVAL], Scene(fleet(), START)), now=START + 7200)

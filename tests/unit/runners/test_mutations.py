@@ -24,6 +24,8 @@ FOLDER = __package__ or ""
 PATIENCE = 60
 """Seconds of the processor after which a copy that does not end is killed: a guard's loss must make a test fail, not
 hang."""
+BLOCKED = 600
+"""The same for one that takes no time of the processor."""
 
 
 class Verdict(IntEnum):
@@ -85,8 +87,10 @@ def judged(tests: Iterable[str], place: Path) -> tuple[int, str]:
         return status, words.read_text() if words.exists() else f"the process ended with {status}"
     verdict = Verdict.BROKEN
     try:
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        for each in (signal.SIGPROF, signal.SIGALRM):
+            signal.signal(each, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+        signal.alarm(BLOCKED)
         verdict = _judged(tests, place)
     except BaseException:  # noqa: BLE001 - nothing of this process may reach the one that it was made of
         words.write_text(traceback.format_exc())

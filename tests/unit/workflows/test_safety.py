@@ -276,6 +276,18 @@ class TestAPushByTheToken:
         pushed = repository().with_job("deploy.yml", "merged", steps=steps)
         assert found(pushed, "tags or branches that GITHUB_TOKEN pushes start no workflow, and ci.yml, deploy.yml")
 
+    @pytest.mark.parametrize(
+        "run", ["git describe --tags", "git fetch --tags", "git tag", "git tag -l 'v*' | tail -1", "gh release view v1"]
+    )
+    def test_is_none_of_a_tag_where_another_step_only_read_them(self, run: str) -> None:
+        may = {Scope.CONTENTS: Access.WRITE}
+        steps = [Run(run=each, permissions=may) for each in (run, "git push origin bump")]
+        pushed = repository().with_job("deploy.yml", "merged", steps=steps)
+        assert found(pushed, "branches that GITHUB_TOKEN pushes start no workflow")
+        assert not found(pushed, "tags or branches")
+        by_tags = pushed.with_workflow("ci.yml", on=[PullRequest()]).with_workflow("deploy.yml", on=[Push(tags=["v*"])])
+        assert not found(by_tags, "start no workflow")
+
     def test_of_an_app_does(self) -> None:
         assert found(release({"GH_TOKEN": output_of_step("app", "token")}), "start no workflow") == []
 

@@ -24,7 +24,8 @@ def locked(workflow: Workflow, requirements: str) -> Workflow:
     install = (_fetch(requirements), _install(requirements))
 
     def of(step: Step) -> Iterator[Step]:
-        yield from install if step == plain else (step,)
+        # By what it runs: whoever has changed its name or environment means the same command.
+        yield from install if isinstance(step, Run) and step.run == plain.run else (step,)
 
     jobs = {
         name: replace(job, steps=[each for step in job.steps for each in of(step)])

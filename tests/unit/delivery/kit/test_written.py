@@ -25,6 +25,7 @@ class Model(BaseModel):
         (b"a: [\n", "is no YAML (line 2)"),
         (b"a: \x00", "is no YAML"),
         (b"[" * 50_000, "is no YAML"),
+        (b"version: 1\ncount: 2026-02-30\n", "is no YAML"),
         (b"\xff\xfe", "is no UTF-8 text"),
         (
             b"version: 2\ncount: s3cret\nother: 1\n",

@@ -93,7 +93,17 @@ def test_the_message_of_a_function_that_is_killed_comes_again_when_its_lease_is_
     with pytest.raises(KilledError):
         handle([message("a", 7)], killed, lambda _, after: put_off.append(after), Lines(), lambda: 60.0)
     assert len(put_off) == 1
-    assert LEASE < put_off[0] < LEASE + 5
+    # The lease counts from the last write before the kill, which is seconds after the message's receive.
+    assert LEASE + 5 < put_off[0] < LEASE + 60
+
+
+def test_a_message_whose_time_cannot_be_moved_is_worked_at_all_the_same() -> None:
+    def unserved(receipt: str, seconds: float) -> None:
+        raise UnavailableError("SQS ChangeMessageVisibility: ThrottlingException")
+
+    launched: list[int] = []
+    assert failed(handle([message("a", 7)], failing({}, launched), unserved, Lines(), lambda: 60.0)) == []
+    assert launched == [7]
 
 
 def test_an_outage_leaves_no_dead_letters() -> None:
